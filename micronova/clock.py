@@ -1,0 +1,70 @@
+"""Time, ids and randomness: the only place that knows them, so that a test or the simulator can decide them."""
+
+import random
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import uuid_utils
+
+
+class Clock(Protocol):
+    """What managers may know of time and chance."""
+
+    def now(self) -> datetime:
+        """This moment, aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; only differences mean something."""
+
+    def new_id(self) -> str:
+        """A fresh UUID (RFC 9562, version 4) with dashes."""
+
+    def secret(self, nbytes: int) -> bytes:
+        """Unguessable bytes."""
+
+    def randbelow(self, limit: int) -> int:
+        """A number from 0 to `limit` - 1, fit for spreading, not for secrets."""
+
+
+class SystemClock:
+    """The machine's own time and entropy."""
+
+    def __init__(self) -> None:
+        self._random = random.Random()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def new_id(self) -> str:
+        return str(uuid_utils.uuid4())
+
+    def secret(self, nbytes: int) -> bytes:
+        return secrets.token_bytes(nbytes)
+
+    def randbelow(self, limit: int) -> int:
+        return self._random.randrange(limit)
+
+
+def after(clock: Clock, seconds: float) -> datetime:
+    """The moment `seconds` from now."""
+    return clock.now() + timedelta(seconds=seconds)
+
+
+def iso(moment: datetime | None) -> str | None:
+    """`2026-01-31T12:00:00Z`: how Nova, Neutron and Glance write a moment."""
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def iso_micro(moment: datetime | None) -> str | None:
+    """`2026-01-31T12:00:00.000000Z`: how Keystone writes a moment."""
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def process_cpu_seconds() -> float:
+    """CPU seconds this process has used, for measurements."""
+    return time.process_time()

@@ -1,0 +1,131 @@
+"""What a network implementation must be able to do on one host. Knows no database, project or other host."""
+
+import socket
+from typing import Protocol
+
+import msgspec
+
+
+class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One address range of a network. `gateway` is None when the network has no way out."""
+
+    id: str
+    cidr: str
+    gateway: str | None
+    dhcp: bool = True
+    dns: tuple[str, ...] = ()
+    routes: tuple[tuple[str, str], ...] = ()
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """An address that DHCP hands to a MAC, under a host name."""
+
+    port_id: str
+    mac: str
+    ip: str
+    hostname: str
+
+
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A network as this host must have it: one bridge, gateway addresses, DHCP for `leases`.
+
+    Where the host is a subnet's gateway, DHCP, DNS and metadata are served from the gateway's address. `segment` is a
+    VLAN id or VNI for strategies that have one.
+    """
+
+    id: str
+    mtu: int
+    subnets: tuple[SubnetSpec, ...]
+    leases: tuple[Lease, ...] = ()
+    domain: str = ""
+    segment: int | None = None
+    nat: bool = True
+
+
+class RuleSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that may pass. `direction`: "ingress" or "egress"; `ethertype`: "IPv4" or "IPv6".
+
+    `protocol` is a lower-case name, a number as text, or None for any. `port_min`/`port_max` are ports, or ICMP type and
+    code. `remotes` are CIDRs, any of which matches; empty means from or to anywhere.
+    """
+
+    direction: str
+    ethertype: str
+    protocol: str | None = None
+    port_min: int | None = None
+    port_max: int | None = None
+    remotes: tuple[str, ...] = ()
+
+
+class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A port on this host: the guest's MAC and addresses, and what may pass.
+
+    `device` is the host interface to make (at most 15 characters). `secured` False switches off both filters and
+    anti-spoofing. `allowed_pairs` are further (MAC, CIDR) the guest may use.
+    """
+
+    id: str
+    network_id: str
+    device: str
+    mac: str
+    ips: tuple[str, ...]
+    rules: tuple[RuleSpec, ...] = ()
+    secured: bool = True
+    allowed_pairs: tuple[tuple[str, str], ...] = ()
+    up: bool = True
+
+
+class PortFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A port as this host has it."""
+
+    id: str
+    network_id: str
+    device: str
+
+
+class NetworkDriver(Protocol):
+    """Networks and ports on this host. Each method is safe to repeat; every failure is DriverError."""
+
+    async def init_host(self) -> None:
+        """Prepare the host (modules, sysctls, our own tables). Raises DriverError in one sentence when it can't serve."""
+
+    async def ensure_network(self, spec: NetworkSpec) -> None:
+        """Make the network exist as described, gateway, DHCP, NAT, and the route to metadata included.
+
+        Repeating changes nothing; a spec with other leases or subnets is applied without a gap in service.
+        A DHCP server that died is started again.
+        """
+
+    async def metadata_socket(self, network_id: str) -> socket.socket | None:
+        """A listening TCP socket that guests of this network reach as 169.254.169.254:80; None when there is none.
+
+        Peers of its connections appear with the guest's own (anti-spoofed) address. The caller closes it. Raises
+        DriverError when the network is not on this host.
+        """
+
+    async def remove_network(self, network_id: str) -> None:
+        """Make the network and everything that served it not exist on this host. A missing one is success."""
+
+    async def ensure_port(self, spec: PortSpec) -> PortFacts:
+        """Make the port's interface exist on its network's bridge, with filters applied atomically.
+
+        Its network was ensured before. Repeating changes nothing; other rules or addresses are applied in one step.
+        """
+
+    async def ensure_ports(self, specs: tuple[PortSpec, ...]) -> None:
+        """`ensure_port` for many, filters of all of them in one atomic change."""
+
+    async def remove_port(self, port_id: str) -> None:
+        """Make the port's interface and filters not exist, and release its addresses from DHCP. Missing is success."""
+
+    async def list_ports(self) -> list[PortFacts]:
+        """Every port this driver has on this host, in order of id."""
+
+    async def list_networks(self) -> list[str]:
+        """Ids of every network this driver has on this host, in order."""
+
+    async def close(self) -> None:
+        """Let go of connections; networks and ports stay as they are."""
+
+    async def erase(self) -> None:
+        """Remove all this driver ever made on this host: interfaces, tables, processes, files."""
