@@ -49,9 +49,7 @@ async def run(
     if process.returncode not in ok:
         text = told.decode(errors="replace").strip() or out.decode(errors="replace").strip()
         LOG.debug("command failed: %s: %s", " ".join(argv), text)
-        raise DriverError(
-            f"{name} failed ({process.returncode}): {text[-400:]}", command=name, code=process.returncode
-        )
+        raise DriverError(f"{name} failed ({process.returncode}): {text[-400:]}", command=name, code=process.returncode)
     return out
 
 

@@ -1,0 +1,59 @@
+"""The journal: one line for every row that was inserted, changed or deleted, in the order it happened."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from micronova.context import Context
+from micronova.db.rows import INDEX, KEY, SERIAL, Row
+
+REDACTED = "***"
+
+
+class Entry(Row, frozen=True, kw_only=True):
+    """Who changed which row, when, why. `before` and `after` hold the fields that differ; secrets are redacted."""
+
+    TABLE: ClassVar[str] = "journal"
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("table_name", "row_id"),)
+    JOURNAL: ClassVar[bool] = False
+
+    seq: Annotated[int, SERIAL] = 0
+    id: Annotated[str, KEY]
+    at: Annotated[datetime, INDEX]
+    table_name: str
+    row_id: str
+    op: str
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    why: str = ""
+    request_id: Annotated[str, INDEX] = ""
+    user_id: str = ""
+    project_id: str = ""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change within a transaction, before it has a place in the journal."""
+
+    op: str
+    cls: type[Row]
+    row_id: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def entry(change: Change, ctx: Context, why: str, at: datetime, id: str) -> Entry:
+    """The journal's line for a change."""
+    return Entry(
+        id=id,
+        at=at,
+        table_name=change.cls.TABLE,
+        row_id=change.row_id,
+        op=change.op,
+        before=change.before,
+        after=change.after,
+        why=why,
+        request_id=ctx.request_id,
+        user_id=ctx.user_id,
+        project_id=ctx.project_id,
+    )
