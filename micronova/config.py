@@ -28,7 +28,7 @@ class Config:
     def __init__(self, options: Options, origins: Mapping[str, str], plugins: Mapping[str, Any]) -> None:
         self.options = options
         self.origins = dict(origins)
-        self._plugins = dict(plugins)
+        self.plugins = dict(plugins)
 
     @property
     def host(self) -> str:
@@ -41,7 +41,7 @@ class Config:
     def section(self, name: str, kind: type[S]) -> S:
         """The options of a plug-in, section `[plugin.NAME]`. Raises ConfigError naming the key that is wrong."""
         try:
-            return msgspec.convert(self._plugins.get(name, {}), kind, strict=True)
+            return msgspec.convert(self.plugins.get(name, {}), kind, strict=True)
         except msgspec.ValidationError as err:
             raise ConfigError(f"configuration: [{PLUGIN}.{name}]: {_plain(str(err))}") from err
 

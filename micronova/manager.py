@@ -13,7 +13,7 @@ class VolumeManager(Manager):
     async def reconcile(self, ctx: Context) -> None: ...
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
@@ -57,6 +57,11 @@ class Manager:
         self.db = db_driver or runtime.db
         self.serving = False
         """Whether a service in this process wraps this manager, so that its host is here."""
+
+    @classmethod
+    def wired(cls, runtime: Runtime, others: "Mapping[str, Manager]") -> Self:
+        """Made by the wiring for a plug-in's manager; `others` are the managers made before it, by topic."""
+        return cls(runtime)
 
     async def init_host(self, ctx: Context) -> None:
         """Make this host match the database. Safe to repeat after any crash; runs once before the service serves."""

@@ -48,6 +48,7 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     sweep_seconds: Annotated[float, _says("How often to look for tasks whose nudge was lost."), Meta(gt=0)] = 5.0
     lease_seconds: Annotated[float, _says("How long a task stays with a host that no longer renews it.")] = 30.0
+    retry_seconds: Annotated[float, _says("Pause before a failed task's first repetition; it doubles up to 30 s.")] = 1.0
     concurrency: Annotated[int, _says("Most tasks that one service runs at once."), Meta(ge=1)] = 32
     keep_days: Annotated[int, _says("Days to keep finished tasks (they answer instance actions)."), Meta(ge=1)] = 30
 
@@ -139,6 +140,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     host: Annotated[str, _says("Name of this host; empty means the machine's own.")] = ""
     state: Annotated[str, _says("Folder of everything this cloud keeps on this host.")] = "state"
     simulate: Annotated[bool, _says("Fake drivers everywhere: no root, no guests, the whole API.")] = False
+    managers: Annotated[tuple[str, ...], _says("Entry points of further managers to run, of plug-ins.")] = ()
     api: ApiOptions = ApiOptions()
     database: DatabaseOptions = DatabaseOptions()
     bus: BusOptions = BusOptions()

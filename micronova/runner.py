@@ -152,6 +152,7 @@ class Job:
     ) -> None:
         self._db = runtime.db
         self._clock = runtime.clock
+        self._first_pause = runtime.config.options.tasks.retry_seconds
         self._manager = manager
         self._methods = methods
         self._task = task
@@ -205,7 +206,7 @@ class Job:
     async def _failed(self, method: TaskMethod[Any, ...], ctx: Context, args: tuple[Any, ...], err: Error) -> None:
         """Again later if that may help, else give up."""
         passing = isinstance(err, DriverError | Unavailable | RemoteError) and not isinstance(err, Rejected)
-        wait = _pause(self._task.attempts)
+        wait = self._pause()
         in_time = after(self._clock, wait) < self._task.deadline_at
         if passing and in_time and method.options.repeat and self._task.attempts <= method.options.retries:
             LOG.info("task %s %s %s again in %g s: %s", self._task.id, method.name, self._task.resource, wait, err)
@@ -229,7 +230,7 @@ class Job:
         except Error as failure:
             if self._task.attempts < UNDO_TRIES:
                 again = partial(
-                    tasks.release, error=self._task.error, wait=_pause(self._task.attempts), state="undoing"
+                    tasks.release, error=self._task.error, wait=self._pause(), state="undoing"
                 )
                 LOG.warning("task %s: undoing failed, again later: %s", self._task.id, failure)
                 await self._write(again)
@@ -248,6 +249,10 @@ class Job:
                 began = self._clock.now()
                 await self._call(step.undo, ctx, args)
                 await self._note(StepLog(step.name, "undone", began, self._clock.now()), position)
+
+    def _pause(self) -> float:
+        """Seconds before the next try: longer each time."""
+        return min(LONGEST_PAUSE, self._first_pause * 2.0 ** (self._task.attempts - 1))
 
     async def _call(self, name: str, ctx: Context, args: tuple[Any, ...]) -> None:
         run: Callable[..., Awaitable[None]] = getattr(self._manager, name)
@@ -276,8 +281,6 @@ def rebuild_error(task: Task) -> Error:
     return Error(task.error or f"{task.method} was not done in time.")
 
 
-def _pause(attempt: int) -> float:
-    return min(LONGEST_PAUSE, 2.0 ** (attempt - 1))
 
 
 def _pack(values: list[Any]) -> bytes:

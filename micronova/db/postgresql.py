@@ -5,7 +5,7 @@ transaction that lost to another is told so by the server and run again.
 """
 
 import contextlib
-import time
+import threading
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -47,7 +47,7 @@ class PostgreSQL:
 
     def pause(self, seconds: float) -> None:
         """Called in a database thread between two tries of a transaction."""
-        time.sleep(seconds)
+        threading.Event().wait(seconds)
 
     def is_duplicate(self, err: Exception) -> bool:
         return isinstance(err, self._client.errors.UniqueViolation)

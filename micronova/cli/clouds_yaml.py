@@ -1,0 +1,96 @@
+"""clouds.yaml: how clients find a cloud. Other clouds in the user's own file are never touched, comments included."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from micronova.errors import ConfigError
+
+
+def entry(auth_url: str, user: str, password: str, project: str, region: str) -> dict[str, Any]:
+    """One cloud as clients read it (openstacksdk documentation, "Configuring OpenStack SDK Applications")."""
+    return {
+        "auth": {
+            "auth_url": auth_url,
+            "username": user,
+            "password": password,
+            "project_name": project,
+            "user_domain_name": "Default",
+            "project_domain_name": "Default",
+        },
+        "region_name": region,
+        "identity_api_version": "3",
+        "interface": "public",
+    }
+
+
+def user_file() -> Path:
+    """The file clients read when nothing else names one."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return home / "openstack" / "clouds.yaml"
+
+
+def put(file: Path, clouds: dict[str, dict[str, Any]]) -> None:
+    """Make `file` hold these clouds besides the others in it. Raises ConfigError when it is not YAML of that form."""
+    document = _read(file)
+    known = document.setdefault("clouds", {})
+    if known is None or not hasattr(known, "update"):
+        raise ConfigError(f"{file}: `clouds` is not a table; it was left as it is")
+    if all(known.get(name) == cloud for name, cloud in clouds.items()):
+        return
+    known.update(clouds)
+    _write(file, document)
+
+
+def remove(file: Path, clouds: dict[str, str]) -> None:
+    """Take out these clouds (name -> auth_url) where they are still the ones we wrote."""
+    if not file.exists():
+        return
+    document = _read(file)
+    known = document.get("clouds") or {}
+    ours = [name for name, url in clouds.items() if (known.get(name) or {}).get("auth", {}).get("auth_url") == url]
+    for name in ours:
+        del known[name]
+    if ours and not known and len(document) == 1:
+        file.unlink()
+    elif ours:
+        _write(file, document)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The clouds in `file` by name; none when it is missing."""
+    return dict(_read(file).get("clouds") or {})
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    return yaml
+
+
+def _read(file: Path) -> Any:
+    from ruamel.yaml.error import YAMLError
+
+    if not file.exists():
+        return {}
+    try:
+        document = _yaml().load(file.read_text())
+    except (YAMLError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{file} is not YAML; it was left as it is") from err
+    if document is None:
+        return {}
+    if not hasattr(document, "setdefault"):
+        raise ConfigError(f"{file} is not a table; it was left as it is")
+    return document
+
+
+def _write(file: Path, document: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(file.name + ".new")
+    draft.touch(mode=0o600)
+    with open(draft, "w") as out:
+        _yaml().dump(document, out)
+    draft.replace(file)

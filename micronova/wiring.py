@@ -1,0 +1,166 @@
+"""The only file that knows everybody: configuration -> drivers -> managers -> services -> application."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from micronova import http, plugins
+from micronova.bus import Bus
+from micronova.clock import Clock, SystemClock
+from micronova.compute.manager import ComputeManager
+from micronova.compute.metadata_app import MetadataService
+from micronova.config import Config
+from micronova.db import Database, Engine, Row
+from micronova.identity.manager import IdentityManager
+from micronova.image.manager import ImageManager
+from micronova.manager import Manager, Runtime
+from micronova.network.base import NetworkManager
+from micronova.plugins import Plugins
+from micronova.policy import Policy
+from micronova.rooms import ROWS, RULES, apis
+from micronova.scheduler.manager import SchedulerManager
+from micronova.service import Service
+
+LOG = logging.getLogger(__name__)
+
+TOPICS = ("identity", "image", "scheduler", "network", "compute")
+API_TOPICS = ("identity", "image", "scheduler")
+"""What `serve api` serves besides HTTP: managers whose work is done where the API is."""
+FAKE = "fake"
+
+
+def database_url(config: Config) -> str:
+    return config.options.database.url or f"sqlite:///{config.state / 'micronova.db'}"
+
+
+def make_engine(config: Config, installed: Plugins) -> Engine:
+    """The database driver that the configured URL names."""
+    url = database_url(config)
+    name = url.partition(":")[0].partition("+")[0]
+    cls = installed.load(plugins.DB, name, "database.url")
+    engine: Engine = cls(url, durable=config.options.database.durable or name != "sqlite")
+    return engine
+
+
+def make_bus(config: Config, clock: Clock, installed: Plugins) -> Bus:
+    """The bus that the configured URL names."""
+    name = config.options.bus.url.partition(":")[0]
+    name = "nats" if name in ("tls", "ws", "wss") else name
+    bus: Bus = installed.load(plugins.BUS, name, "bus.url").configured(config, clock)
+    return bus
+
+
+def make_driver(config: Config, room: str, clock: Clock, installed: Plugins) -> Any:
+    """The driver that the configuration names for a room; the fake one where the cloud is simulated."""
+    name = getattr(config.options, room).driver
+    if config.options.simulate and room in ("network", "compute"):
+        name = FAKE
+    return installed.load(plugins.drivers(room), name, f"{room}.driver").configured(config, clock)
+
+
+class Cloud:
+    """One process's part of a cloud: its managers, those it serves, and the application."""
+
+    def __init__(
+        self, config: Config, *, clock: Clock | None = None, bus: Bus | None = None, db: Database | None = None
+    ):
+        self.config = config
+        self.plugins = Plugins()
+        self.clock = clock or SystemClock()
+        self.bus = bus or make_bus(config, self.clock, self.plugins)
+        self.db = db or Database(make_engine(config, self.plugins), self.clock)
+        self.runtime = Runtime(config, self.clock, self.bus, self.db)
+        policy_file = config.options.identity.policy_file
+        self.policy = Policy(RULES, policy_file or None)
+        self.managers = self._managers()
+        self.metadata = MetadataService(self.compute)
+        self.network.on_metadata_socket = self.metadata.add
+        self.network.on_metadata_gone = self.metadata.remove
+        self.services: list[Service] = []
+
+    # -- the managers by name
+
+    @property
+    def identity(self) -> IdentityManager:
+        return self.managers["identity"]  # type: ignore[return-value]
+
+    @property
+    def image(self) -> ImageManager:
+        return self.managers["image"]  # type: ignore[return-value]
+
+    @property
+    def network(self) -> NetworkManager:
+        return self.managers["network"]  # type: ignore[return-value]
+
+    @property
+    def scheduler(self) -> SchedulerManager:
+        return self.managers["scheduler"]  # type: ignore[return-value]
+
+    @property
+    def compute(self) -> ComputeManager:
+        return self.managers["compute"]  # type: ignore[return-value]
+
+    # -- life
+
+    async def start(self, topics: Sequence[str] = TOPICS) -> None:
+        """Serve `topics` on this host. Raises Error in one sentence when one can't be served here."""
+        await self.bus.start()
+        service = Service(self.runtime, [self.managers[topic] for topic in topics])
+        self.services.append(service)
+        await service.start()
+
+    async def stop(self) -> None:
+        """Stop serving; what users have stays. Repeating changes nothing."""
+        for service in reversed(self.services):
+            await service.stop()
+        self.services.clear()
+        await self.metadata.close()
+        await self.bus.stop()
+        self.db.close()
+
+    def front(self) -> http.Front:
+        """The application with every API of this cloud."""
+        options = self.config.options
+        return http.Front(
+            apis(self),
+            self.identity.authenticate,
+            self.policy,
+            self.clock,
+            public_url=options.api.public_url,
+            max_body_bytes=options.api.max_body_bytes,
+        )
+
+    # -- inside
+
+    def _managers(self) -> dict[str, Manager]:
+        made: dict[str, Manager] = {}
+        for topic in TOPICS:
+            made[topic] = self._manager(topic, made)
+        for name in self.config.options.managers:
+            cls: type[Manager] = self.plugins.load(plugins.MANAGERS, name, "managers")
+            made[cls.topic] = cls.wired(self.runtime, made)
+        return made
+
+    def _manager(self, topic: str, made: Mapping[str, Manager]) -> Manager:
+        options = getattr(self.config.options, topic)
+        cls: Any = self.plugins.load(plugins.MANAGERS, options.manager, f"{topic}.manager")
+        others = {name: made[name] for name in NEEDS[topic]}
+        if topic in HAS_DRIVER:
+            others["driver"] = make_driver(self.config, topic, self.clock, self.plugins)
+        manager: Manager = cls(self.runtime, policy=self.policy, **others)
+        return manager
+
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "identity": (),
+    "image": (),
+    "scheduler": (),
+    "network": (),
+    "compute": ("network", "image", "scheduler"),
+}
+"""Which other managers a manager calls."""
+HAS_DRIVER = ("image", "network", "compute", "scheduler")
+
+
+def all_rows() -> tuple[type[Row], ...]:
+    return ROWS
