@@ -3,6 +3,7 @@
 import random
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -68,3 +69,31 @@ def iso_micro(moment: datetime | None) -> str | None:
 def process_cpu_seconds() -> float:
     """CPU seconds this process has used, for measurements."""
     return time.process_time()
+
+
+class SeededClock:
+    """Time that somebody else moves, and chance that follows from a seed: the same seed, the same life.
+
+    `elapsed` tells the seconds since the beginning, 2026-01-01T00:00:00Z.
+    """
+
+    BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __init__(self, seed: int, elapsed: Callable[[], float]) -> None:
+        self._elapsed = elapsed
+        self._random = random.Random(seed)
+
+    def now(self) -> datetime:
+        return self.BEGINNING + timedelta(seconds=self._elapsed())
+
+    def monotonic(self) -> float:
+        return self._elapsed()
+
+    def new_id(self) -> str:
+        return str(uuid_utils.UUID(bytes=self._random.randbytes(16), version=4))
+
+    def secret(self, nbytes: int) -> bytes:
+        return self._random.randbytes(nbytes)
+
+    def randbelow(self, limit: int) -> int:
+        return self._random.randrange(limit)

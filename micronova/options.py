@@ -97,6 +97,7 @@ class ComputeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     driver: Annotated[str, _says("Entry point of the hypervisor driver.")] = "qemu"
     accel: Annotated[str, _says("auto, kvm or tcg: auto takes KVM only where a probe shows a guest running.")] = "auto"
     build_seconds: Annotated[int, _says("Time limit of a build."), Meta(ge=10)] = 600
+    resume_guests: Annotated[bool, _says("Start guests that should run when their host starts again.")] = True
     shutdown_seconds: Annotated[int, _says("Time a guest gets to shut down before it is switched off.")] = 60
     reserved_ram_mib: Annotated[int, _says("Memory of a host that guests don't get.")] = 512
 

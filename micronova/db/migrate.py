@@ -14,6 +14,11 @@ from micronova.errors import ConfigError
 HEAD = "0001"
 """The newest migration in migrations/versions."""
 VERSION_TABLE = "alembic_version"
+EXISTS = {
+    "sqlite": f"SELECT count(*) FROM sqlite_master WHERE name = '{VERSION_TABLE}'",
+    "postgresql": f"SELECT count(*) FROM information_schema.tables WHERE table_name = '{VERSION_TABLE}'"
+    " AND table_schema = ANY (current_schemas(false))",
+}
 FOLDER = Path(__file__).parent / "migrations"
 
 
@@ -29,7 +34,7 @@ def prepare(config: Config, *, upgrade: bool) -> None:
     engine = make_engine(config, Plugins())
     connection = engine.connect(write=True)
     try:
-        revision = stored_revision(connection)
+        revision = stored_revision(engine, connection)
         if revision is None:
             fill(engine, connection, ROWS)
             return
@@ -54,29 +59,25 @@ def upgrade(config: Config) -> tuple[str | None, str]:
     from micronova.plugins import Plugins
     from micronova.wiring import make_engine
 
-    connection = make_engine(config, Plugins()).connect(write=True)
+    engine = make_engine(config, Plugins())
+    connection = engine.connect(write=True)
     try:
-        before = stored_revision(connection)
+        before = stored_revision(engine, connection)
     finally:
         connection.close()
     prepare(config, upgrade=True)
     return before, HEAD
 
 
-def stored_revision(connection: Connection) -> str | None:
+def stored_revision(engine: Engine, connection: Connection) -> str | None:
     """The revision of a database, None when it is empty."""
-    connection.begin(write=False)
-    try:
-        cursor = connection.cursor()
-        cursor.execute(f"SELECT version_num FROM {VERSION_TABLE}")
-        row = cursor.fetchone()
-        return str(row[0]) if row else None
-    except Exception as err:
-        if "no such table" in str(err) or "does not exist" in str(err):
-            return None
-        raise ConfigError(f"the database can't be read: {err}") from err
-    finally:
-        connection.rollback()
+    cursor = connection.cursor()
+    cursor.execute(EXISTS[engine.dialect.name])
+    if not cursor.fetchone()[0]:
+        return None
+    cursor.execute(f"SELECT version_num FROM {VERSION_TABLE}")
+    row = cursor.fetchone()
+    return str(row[0]) if row else None
 
 
 def fill(engine: Engine, connection: Connection, rows: tuple[type, ...]) -> None:
