@@ -29,8 +29,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A network as this host must have it: one bridge, gateway addresses, DHCP for `leases`.
 
-    Where the host is a subnet's gateway, DHCP, DNS and metadata are served from the gateway's address. `segment` is a
-    VLAN id or VNI for strategies that have one.
+    Where the host is a subnet's gateway, DHCP, DNS and metadata are served from the gateway's address.
+    `segment` is a VLAN id or VNI for strategies that have one.
     """
 
     id: str
@@ -45,8 +45,8 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
 class RuleSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that may pass. `direction`: "ingress" or "egress"; `ethertype`: "IPv4" or "IPv6".
 
-    `protocol` is a lower-case name, a number as text, or None for any. `port_min`/`port_max` are ports, or ICMP type and
-    code. `remotes` are CIDRs, any of which matches; empty means from or to anywhere.
+    `protocol` is a lower-case name, a number as text, or None for any. `port_min`/`port_max` are ports, or
+    ICMP type and code. `remotes` are CIDRs, any of which matches; empty means from or to anywhere.
     """
 
     direction: str
@@ -60,8 +60,9 @@ class RuleSpec(msgspec.Struct, frozen=True, kw_only=True):
 class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A port on this host: the guest's MAC and addresses, and what may pass.
 
-    `device` is the host interface to make (at most 15 characters). `secured` False switches off both filters and
-    anti-spoofing. `allowed_pairs` are further (MAC, CIDR) the guest may use.
+    `device` is the host interface to make (1 to 15 letters, digits, `-`, `_`, `.`); one that is there already
+    is taken over, and given back on removal. `secured` False switches off both filters and anti-spoofing.
+    `allowed_pairs` are further (MAC, CIDR) the guest may use.
     """
 
     id: str
@@ -87,7 +88,10 @@ class NetworkDriver(Protocol):
     """Networks and ports on this host. Each method is safe to repeat; every failure is DriverError."""
 
     async def init_host(self) -> None:
-        """Prepare the host (modules, sysctls, our own tables). Raises DriverError in one sentence when it can't serve."""
+        """Prepare the host (modules, sysctls, our own tables).
+
+        Raises DriverError in one sentence when it can't serve.
+        """
 
     async def ensure_network(self, spec: NetworkSpec) -> None:
         """Make the network exist as described, gateway, DHCP, NAT, and the route to metadata included.
@@ -97,26 +101,33 @@ class NetworkDriver(Protocol):
         """
 
     async def metadata_socket(self, network_id: str) -> socket.socket | None:
-        """A listening TCP socket that guests of this network reach as 169.254.169.254:80; None when there is none.
+        """A listening TCP socket that guests of this network reach as 169.254.169.254:80; None for none.
 
-        Peers of its connections appear with the guest's own (anti-spoofed) address. The caller closes it. Raises
-        DriverError when the network is not on this host.
+        Peers of its connections appear with the guest's own (anti-spoofed) address. The caller closes it;
+        there is one at a time. Raises DriverError when the network is not on this host.
         """
 
     async def remove_network(self, network_id: str) -> None:
-        """Make the network and everything that served it not exist on this host. A missing one is success."""
+        """Make the network and everything that served it not exist on this host. A missing one is success.
+
+        Raises DriverError while it has ports.
+        """
 
     async def ensure_port(self, spec: PortSpec) -> PortFacts:
         """Make the port's interface exist on its network's bridge, with filters applied atomically.
 
-        Its network was ensured before. Repeating changes nothing; other rules or addresses are applied in one step.
+        Its network was ensured before. Repeating changes nothing; other rules or addresses are applied in one
+        step. Raises DriverError when the network is not on this host, Rejected when the port can never be.
         """
 
     async def ensure_ports(self, specs: tuple[PortSpec, ...]) -> None:
         """`ensure_port` for many, filters of all of them in one atomic change."""
 
     async def remove_port(self, port_id: str) -> None:
-        """Make the port's interface and filters not exist, and release its addresses from DHCP. Missing is success."""
+        """Make the port's interface and filters not exist, and release its addresses from DHCP.
+
+        A missing one is success.
+        """
 
     async def list_ports(self) -> list[PortFacts]:
         """Every port this driver has on this host, in order of id."""

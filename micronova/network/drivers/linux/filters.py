@@ -1,0 +1,202 @@
+"""One port's filters as nftables rules: who its guest may claim to be, and what its security groups let pass.
+
+Pure. Values are parsed before they become text, so that none of them can be anything but a value.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+
+from micronova.errors import Rejected
+from micronova.network.driver import PortSpec, RuleSpec
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+PROTOCOLS = {  # IANA protocol numbers, under the names that Neutron knows
+    "ah": 51,
+    "dccp": 33,
+    "egp": 8,
+    "esp": 50,
+    "gre": 47,
+    "icmp": 1,
+    "icmpv6": 58,
+    "igmp": 2,
+    "ipip": 4,
+    "ipv6-encap": 41,
+    "ipv6-frag": 44,
+    "ipv6-icmp": 58,
+    "ipv6-nonxt": 59,
+    "ipv6-opts": 60,
+    "ipv6-route": 43,
+    "ospf": 89,
+    "pgm": 113,
+    "rsvp": 46,
+    "sctp": 132,
+    "tcp": 6,
+    "udp": 17,
+    "udplite": 136,
+    "vrrp": 112,
+}
+ICMP, ICMPV6 = 1, 58
+WITH_PORTS = frozenset({6, 17, 33, 132, 136})
+HIGHEST_PORT, HIGHEST_ICMP, HIGHEST_PROTOCOL = 65535, 255, 255
+DHCP_CLIENT_MAC = "@th,288,48"  # chaddr: 8 bytes of UDP and 28 of DHCP header before it (RFC 2131 section 2)
+ND_TARGET = "@th,64,128"  # the address a neighbour advertisement is about (RFC 4861 section 4.4)
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+def anti_spoofing(spec: PortSpec) -> list[str]:
+    """Rules for what the port's guest sends: accept what is its own, drop the rest.
+
+    Raises Rejected for an address that is none.
+    """
+    owned = [(_mac(spec.mac), _network(ip)) for ip in spec.ips]
+    owned += [(_mac(mac), _network(cidr)) for mac, cidr in spec.allowed_pairs]
+    macs = sorted({_mac(spec.mac), *(mac for mac, _ in owned)})
+    ipv6 = [*owned, *((mac, _network(str(link_local(mac)))) for mac in macs)]
+    return [
+        f"ether saddr != {_group(macs)} drop",
+        *_arp([(mac, net) for mac, net in owned if net.version == 4], macs),
+        *_ipv4([(mac, net) for mac, net in owned if net.version == 4], _mac(spec.mac)),
+        *_ipv6([(mac, net) for mac, net in ipv6 if net.version == 6]),
+        "drop",
+    ]
+
+
+def security_group(rules: Iterable[RuleSpec], direction: str) -> list[str]:
+    """Rules that accept what `rules` of one direction let pass, and drop the rest.
+
+    Raises Rejected for a rule that can't be.
+    """
+    texts = [_rule(rule) for rule in rules if rule.direction == direction]
+    return [*dict.fromkeys(f"{text} accept" for text in texts if text), "drop"]
+
+
+def check(spec: PortSpec) -> None:
+    """Raises Rejected when no filter can be made from the port's addresses or rules."""
+    anti_spoofing(spec)
+    for direction in ("egress", "ingress"):
+        security_group(spec.rules, direction)
+
+
+def link_local(mac: str) -> ipaddress.IPv6Address:
+    """The address an interface with this MAC gives itself (RFC 4291 appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    host = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + host)
+
+
+def _arp(owned: list[tuple[str, Network]], macs: list[str]) -> list[str]:
+    claims = [
+        f"ether saddr {mac} arp saddr ether {mac} arp saddr ip {net} accept" for mac, net in owned if net.prefixlen
+    ]
+    claims += [f"ether saddr {mac} arp saddr ether {mac} accept" for mac, net in owned if not net.prefixlen]
+    probes = [f"ether saddr {mac} arp saddr ether {mac} arp saddr ip 0.0.0.0 accept" for mac in macs]
+    return [f"ether type arp {rule}" for rule in [*claims, *probes, "drop"]]
+
+
+def _ipv4(owned: list[tuple[str, Network]], mac: str) -> list[str]:
+    client = f"0x{mac.replace(':', '')}"
+    rules = [
+        "udp sport 67 udp dport 68 drop",
+        f"udp sport 68 udp dport 67 {DHCP_CLIENT_MAC} != {client} drop",
+        "ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept",
+        *(f"ether saddr {mac} {_source('ip', net)}accept" for mac, net in owned),
+        "drop",
+    ]
+    return [f"ether type ip {rule}" for rule in rules]
+
+
+def _ipv6(owned: list[tuple[str, Network]]) -> list[str]:
+    targets = [f"{_number(net)}" for _, net in owned if net.prefixlen == net.max_prefixlen]
+    wide = len(targets) < len(owned)
+    rules = [
+        "icmpv6 type { 134, 137 } drop",  # router advertisement, redirect
+        "udp sport 547 udp dport 546 drop",
+        *([] if wide else [f"icmpv6 type 136 {ND_TARGET} != {_group(targets)} drop"]),
+        "ip6 saddr :: icmpv6 type { 131, 132, 133, 135, 143 } accept",
+        *(f"ether saddr {mac} {_source('ip6', net)}accept" for mac, net in owned),
+        "drop",
+    ]
+    return [f"ether type ip6 {rule}" for rule in rules]
+
+
+def _source(family: str, net: Network) -> str:
+    return f"{family} saddr {net} " if net.prefixlen else ""
+
+
+def _number(net: Network) -> str:
+    return f"0x{int(net.network_address):032x}"
+
+
+def _rule(rule: RuleSpec) -> str | None:
+    """What the rule matches; None when it can match nothing: all its remotes are of the other IP version."""
+    version = 6 if rule.ethertype == "IPv6" else 4
+    nets = [net for net in map(_network, rule.remotes) if net.version == version]
+    if rule.remotes and not nets:
+        return None
+    parts = [f"meta nfproto ipv{version}"]
+    number = _protocol(rule.protocol, version)
+    if number is not None:
+        parts += [f"meta l4proto {number}", _ports(rule, number)]
+    if nets and all(net.prefixlen for net in nets):
+        side = "saddr" if rule.direction == "ingress" else "daddr"
+        parts.append(f"{'ip6' if version == 6 else 'ip'} {side} {_group(_collapsed(nets))}")
+    return " ".join(part for part in parts if part)
+
+
+def _protocol(name: str | None, version: int) -> int | None:
+    if name is None or name in ("any", ""):
+        return None
+    number = PROTOCOLS.get(name.lower(), -1)
+    if name.isascii() and name.isdigit():
+        number = int(name)
+    if not 0 <= number <= HIGHEST_PROTOCOL:
+        raise Rejected(f"{name[:40]!r} is no protocol")
+    return ICMPV6 if version == 6 and number == ICMP else number
+
+
+def _ports(rule: RuleSpec, number: int) -> str:
+    low, high = rule.port_min, rule.port_max
+    if number in (ICMP, ICMPV6):
+        family = "icmp" if number == ICMP else "icmpv6"
+        kind = "" if low is None else f"{family} type {_bounded(low, HIGHEST_ICMP)}"
+        return kind if high is None else f"{kind} {family} code {_bounded(high, HIGHEST_ICMP)}".strip()
+    if number not in WITH_PORTS or (low is None and high is None):
+        return ""
+    first = _bounded(0 if low is None else low, HIGHEST_PORT)
+    last = _bounded(HIGHEST_PORT if high is None else high, HIGHEST_PORT)
+    if first > last:
+        raise Rejected(f"ports {first} to {last} are no range")
+    return f"th dport {first}-{last}" if first < last else f"th dport {first}"
+
+
+def _collapsed(nets: list[Network]) -> list[str]:
+    """The fewest networks that hold the same addresses: nftables refuses sets with overlaps."""
+    ipv4 = ipaddress.collapse_addresses(net for net in nets if isinstance(net, ipaddress.IPv4Network))
+    ipv6 = ipaddress.collapse_addresses(net for net in nets if isinstance(net, ipaddress.IPv6Network))
+    return [str(net) for net in (*ipv4, *ipv6)]
+
+
+def _group(values: Iterable[str]) -> str:
+    return "{ " + ", ".join(values) + " }"
+
+
+def _bounded(value: int, highest: int) -> int:
+    if not 0 <= value <= highest:
+        raise Rejected(f"{value} is not between 0 and {highest}")
+    return value
+
+
+def _mac(text: str) -> str:
+    mac = text.lower()
+    if not _MAC.fullmatch(mac):
+        raise Rejected(f"{text[:40]!r} is no MAC address")
+    return mac
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError as err:
+        raise Rejected(f"{text[:80]!r} is no address") from err

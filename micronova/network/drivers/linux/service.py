@@ -1,0 +1,107 @@
+"""The inside of a network's service namespace: gateway addresses, the way out, what is forwarded, metadata.
+
+Everything here runs in a thread that entered the namespace. Interface `gw` leads to the guests, `out` to the host.
+"""
+
+import ipaddress
+import socket
+from pathlib import Path
+
+import msgspec
+
+from micronova.network.driver import NetworkSpec, SubnetSpec
+from micronova.network.drivers.linux.links import Links, refused, set_sysctl
+from micronova.network.drivers.linux.namespace import in_namespace
+from micronova.network.drivers.linux.nft import Nft
+from micronova.network.drivers.linux.rules import METADATA, service_table
+
+BACKLOG = 128
+
+
+class WayOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The two ends of the wire between host and namespace, a /30."""
+
+    host: str
+    inside: str
+
+    @property
+    def prefix(self) -> int:
+        """Length of their common network."""
+        return 30
+
+
+def settle_inside(namespace: Path, spec: NetworkSpec, way_out: WayOut | None, gateway_mac: str) -> None:
+    """The namespace serves as the network's gateway; both its interfaces are there already."""
+
+    def work() -> None:
+        _filter(spec)
+        with Links() as links:
+            _serve(links, spec, gateway_mac)
+            if way_out is not None:
+                _lead_out(links, way_out, spec.mtu)
+
+    in_namespace(namespace, work)
+
+
+def interfaces_inside(namespace: Path) -> set[str]:
+    """Names of the interfaces in the namespace."""
+
+    def work() -> set[str]:
+        with Links() as links:
+            return {link.name for link in links.all()}
+
+    return in_namespace(namespace, work)
+
+
+def listen_inside(namespace: Path) -> socket.socket:
+    """A listening socket on the metadata address. Raises DriverError when one is open already."""
+
+    def work() -> socket.socket:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            with refused("listening for metadata"):
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((METADATA, 80))
+                listener.listen(BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    return in_namespace(namespace, work)
+
+
+def _filter(spec: NetworkSpec) -> None:
+    set_sysctl("net/ipv4/ip_forward", 1)
+    set_sysctl("net/ipv6/conf/all/accept_ra", 0)
+    set_sysctl("net/ipv6/conf/default/accept_ra", 0)
+    set_sysctl("net/ipv6/conf/all/forwarding", 1)
+    with Nft() as nft:
+        nft.apply(service_table([subnet.cidr for subnet in spec.subnets], nat=spec.nat))
+
+
+def _serve(links: Links, spec: NetworkSpec, mac: str) -> None:
+    loopback, guests = links.need("lo"), links.need("gw")
+    links.settle(loopback, mtu=loopback.mtu)
+    gateways = [address for subnet in spec.subnets for address in _addresses(subnet)]
+    # Without an IPv4 gateway the metadata address is all we have on the wire, and DHCP is served from it.
+    alone = all(":" in address for address in gateways)
+    links.ensure_addresses(loopback, ["127.0.0.1/8", "::1/128", *([] if alone else [f"{METADATA}/32"])])
+    links.settle(guests, mtu=spec.mtu, mac=mac)
+    links.ensure_addresses(guests, [*gateways, *([f"{METADATA}/32"] if alone else [])])
+    for subnet in spec.subnets:
+        if subnet.gateway is None and ":" not in subnet.cidr:
+            links.ensure_route(guests, subnet.cidr, source=METADATA)
+
+
+def _addresses(subnet: SubnetSpec) -> list[str]:
+    if subnet.gateway is None:
+        return []
+    return [f"{ipaddress.ip_address(subnet.gateway)}/{ipaddress.ip_network(subnet.cidr).prefixlen}"]
+
+
+def _lead_out(links: Links, way_out: WayOut, mtu: int) -> None:
+    out = links.need("out")
+    links.settle(out, mtu=mtu)
+    links.ensure_addresses(out, [f"{way_out.inside}/{way_out.prefix}"])
+    links.ensure_route(out, "0.0.0.0/0", via=way_out.host)
