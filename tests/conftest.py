@@ -1,6 +1,7 @@
-"""Paths for test modules that share code."""
+"""Paths for modules that test files share."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE / "host")]
