@@ -1,0 +1,1 @@
+"""Drivers of the image room: places that keep bytes on one host."""
