@@ -1,6 +1,7 @@
 """HTTP without a socket: tokens, bodies, versions, errors, paths."""
 
 import json
+from typing import Any
 
 import falcon.testing
 import msgspec
@@ -8,8 +9,8 @@ import pytest
 
 from micronova.clock import SystemClock
 from micronova.context import Context
-from micronova.errors import Conflict, Error, Forbidden, NotFound, Unauthorized
-from micronova.http import Answer, Api, Front, Route
+from micronova.errors import BadRequest, Conflict, Error, Forbidden, NotFound, Unauthorized
+from micronova.http import Answer, Api, Front, Route, decode
 from micronova.microversion import Microversions
 
 
@@ -223,6 +224,11 @@ def test_head_answers_like_get_without_a_body(client):
 
 def test_a_slash_at_the_end_does_not_matter(client):
     assert 200 == get(client, "/things/t1/").status_code
+
+
+def test_a_body_nested_without_end_is_refused():
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        decode(b'{"a":' * 200_000, Any)
 
 
 def test_an_error_names_its_type():
