@@ -100,7 +100,9 @@ class Runner:
         if running:
             renew = partial(tasks.renew, tasks=running, lease=self._lease)
             for id in await self._db.write(renew, self._ctx, why="leases of running tasks"):
-                self._running[id].cancel("lost")
+                # it may have ended while the database was asked
+                if id in self._running:
+                    self._running[id].cancel("lost")
         free = self._options.concurrency - len(self._running)
         if free > 0 and await self._db.read(self._anything):
             claim = partial(tasks.claim, topics=self._topics, lease=self._lease, most=free)

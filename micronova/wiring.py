@@ -2,27 +2,64 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from micronova import http, plugins
+from micronova import http, operations, plugins
 from micronova.bus import Bus
 from micronova.clock import Clock, SystemClock
+from micronova.compute import api as compute_api
+from micronova.compute import db as compute_db
+from micronova.compute import policies as compute_policies
 from micronova.compute.manager import ComputeManager
 from micronova.compute.metadata_app import MetadataService
 from micronova.config import Config
 from micronova.db import Database, Engine, Row
+from micronova.identity import api as identity_api
+from micronova.identity import db as identity_db
+from micronova.identity import policies as identity_policies
 from micronova.identity.manager import IdentityManager
+from micronova.image import api as image_api
+from micronova.image import db as image_db
+from micronova.image import policies as image_policies
 from micronova.image.manager import ImageManager
 from micronova.manager import Manager, Runtime
+from micronova.network import api as network_api
+from micronova.network import db as network_db
+from micronova.network import policies as network_policies
 from micronova.network.base import NetworkManager
 from micronova.plugins import Plugins
 from micronova.policy import Policy
-from micronova.rooms import ROWS, RULES, apis
+from micronova.scheduler import db as scheduler_db
 from micronova.scheduler.manager import SchedulerManager
+from micronova.schema import CORE
 from micronova.service import Service
 
 LOG = logging.getLogger(__name__)
 
+ROWS: tuple[type[Row], ...] = (
+    *CORE,
+    *identity_db.ROWS,
+    *scheduler_db.ROWS,
+    *image_db.ROWS,
+    *network_db.ROWS,
+    *compute_db.ROWS,
+)
+"""Every row class of the cloud: what a database of this version holds."""
+RULES: dict[str, str] = {
+    **identity_policies.RULES,
+    **image_policies.RULES,
+    **network_policies.RULES,
+    **compute_policies.RULES,
+    **operations.RULES,
+}
+CATALOG = (
+    ("identity", "keystone", "/identity"),
+    ("image", "glance", "/image"),
+    ("network", "neutron", "/network"),
+    ("compute", "nova", "/compute/v2.1"),
+)
+"""What a new cloud's catalog offers: type, name, path."""
 TOPICS = ("identity", "image", "scheduler", "network", "compute")
 API_TOPICS = ("identity", "image", "scheduler")
 """What `serve api` serves besides HTTP: managers whose work is done where the API is."""
@@ -71,7 +108,7 @@ class Cloud:
         self.db = db or Database(make_engine(config, self.plugins), self.clock)
         self.runtime = Runtime(config, self.clock, self.bus, self.db)
         policy_file = config.options.identity.policy_file
-        self.policy = Policy(RULES, policy_file or None)
+        self.policy = Policy(RULES, Path(policy_file) if policy_file else None)
         self.managers = self._managers()
         self.metadata = MetadataService(self.compute)
         self.network.on_metadata_socket = self.metadata.add
@@ -121,8 +158,14 @@ class Cloud:
     def front(self) -> http.Front:
         """The application with every API of this cloud."""
         options = self.config.options
+        apis = [
+            identity_api.api(self.identity),
+            image_api.api(self.image, options),
+            network_api.api(self.network, options),
+            compute_api.api(self.compute, project_exists=self.identity.project_exists),
+        ]
         return http.Front(
-            apis(self),
+            [*apis, operations.api(self.managers, [api.prefix for api in apis])],
             self.identity.authenticate,
             self.policy,
             self.clock,
@@ -144,10 +187,12 @@ class Cloud:
     def _manager(self, topic: str, made: Mapping[str, Manager]) -> Manager:
         options = getattr(self.config.options, topic)
         cls: Any = self.plugins.load(plugins.MANAGERS, options.manager, f"{topic}.manager")
-        others = {name: made[name] for name in NEEDS[topic]}
+        others: dict[str, Any] = {name: made[name] for name in NEEDS[topic]}
         if topic in HAS_DRIVER:
             others["driver"] = make_driver(self.config, topic, self.clock, self.plugins)
-        manager: Manager = cls(self.runtime, policy=self.policy, **others)
+        if topic in HAS_POLICY:
+            others["policy"] = self.policy
+        manager: Manager = cls(self.runtime, **others)
         return manager
 
 
@@ -159,8 +204,5 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "compute": ("network", "image", "scheduler"),
 }
 """Which other managers a manager calls."""
+HAS_POLICY = ("identity", "image", "network", "compute")
 HAS_DRIVER = ("image", "network", "compute", "scheduler")
-
-
-def all_rows() -> tuple[type[Row], ...]:
-    return ROWS

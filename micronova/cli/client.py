@@ -49,7 +49,7 @@ class Client:
 
     async def first(self, path: str, key: str, name: str) -> dict[str, Any] | None:
         """The first entry of a list called `name`, None when there is none."""
-        found = await self.get(f"{path}?name={name}")
+        found = await self.get(path)
         return next((entry for entry in found[key] if entry["name"] == name), None)
 
     async def _send(self, method: str, path: str, body: bytes | Path | None = None) -> tuple[Any, Any]:

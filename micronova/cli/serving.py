@@ -55,7 +55,13 @@ class Http:
 
     def __init__(self, app: Any, bound: socket.socket) -> None:
         options = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2, server_header=False
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=2,
+            server_header=False,
         )
         self._server = Server(options)
         self._bound = bound
@@ -66,8 +72,6 @@ class Http:
         self._task = asyncio.create_task(self._server.serve(sockets=[self._bound]), name="http")
         while not self._server.started and not self._task.done():  # noqa: ASYNC110 - uvicorn offers no event
             await asyncio.sleep(0.001)
-        gc.collect()
-        gc.freeze()
 
     async def stop(self) -> None:
         """Answer what was asked, then no more."""
@@ -77,7 +81,11 @@ class Http:
 
 
 async def until_signal() -> None:
-    """Wait for Ctrl-C or SIGTERM; a second one is left to Python's default."""
+    """The start is over: wait for Ctrl-C or SIGTERM; a second one is left to Python's default."""
+    # What is here now lives as long as the process: no collection need ever walk it. Not collected first, which would
+    # keep the first request waiting for a tenth of the whole start.
+    gc.freeze()
+    gc.enable()
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -90,7 +98,8 @@ async def until_signal() -> None:
 
 
 def run(main: Any) -> None:
-    """Run a coroutine on uvloop where that is installed."""
+    """Run a coroutine on uvloop where that is installed. Garbage is not collected until the start is over (until_signal)."""
+    gc.disable()
     try:
         import uvloop
     except ImportError:

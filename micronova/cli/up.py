@@ -114,7 +114,7 @@ async def _up(loaded: Config, folder: StateFolder, ready: Ready, *, demo: bool) 
     bound = serving.bind(loaded.options.api.listen)
     with show.step("database"):
         from micronova.db import migrate
-        from micronova.wiring import Cloud
+        from micronova.wiring import CATALOG, Cloud
 
         migrate.prepare(loaded, upgrade=True)
     cloud = Cloud(loaded)
@@ -124,7 +124,7 @@ async def _up(loaded: Config, folder: StateFolder, ready: Ready, *, demo: bool) 
             await cloud.start()
         with show.step("identity"):
             admin, member = folder.password("admin"), folder.password("demo")
-            await cloud.identity.bootstrap(ctx, admin, demo_password=member)
+            await cloud.identity.bootstrap(ctx, admin, member, CATALOG)
             await cloud.compute.bootstrap(ctx)
         http = serving.Http(cloud.front().app, bound)
         await http.start()
@@ -169,7 +169,7 @@ async def _then_wait(
 
 async def _serve(loaded: Config, folder: StateFolder, topics: tuple[str, ...], ready: Ready) -> None:
     from micronova.db import migrate
-    from micronova.wiring import API_TOPICS, TOPICS, Cloud
+    from micronova.wiring import API_TOPICS, CATALOG, TOPICS, Cloud
 
     unknown = [topic for topic in topics if topic not in ("api", *TOPICS, *loaded.options.managers)]
     if unknown:
@@ -185,7 +185,7 @@ async def _serve(loaded: Config, folder: StateFolder, topics: tuple[str, ...], r
         http = None
         if bound is not None:
             admin, member = folder.password("admin"), folder.password("demo")
-            await cloud.identity.bootstrap(ctx, admin, demo_password=member)
+            await cloud.identity.bootstrap(ctx, admin, member, CATALOG)
             await cloud.compute.bootstrap(ctx)
             http = serving.Http(cloud.front().app, bound)
             await http.start()

@@ -1,8 +1,14 @@
 """What a hypervisor must be able to do on one host. Knows no database, project or other host."""
 
+import re
 from typing import Protocol
 
 import msgspec
+
+from micronova.errors import Rejected
+
+MAX_VCPUS = 255
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Nic(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,8 +31,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
 class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     """All a driver needs to make a guest real. Plain values only.
 
-    Exactly one of `disk` and `kernel` boots the guest; `kernel` comes with `initrd` and `cmdline`, and then `disk`
-    may be an additional data disk. `config_drive` holds files by path for an ISO 9660 disk labelled `config-2`.
+    `kernel` boots the guest if it is given, with `initrd` and `cmdline`, and then `disk` is a data disk;
+    otherwise `disk` boots it. `config_drive` holds files by path for an ISO 9660 disk labelled `config-2`.
     """
 
     id: str
@@ -43,7 +49,10 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GuestFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is true of a guest on this host now. `power`: "running", "paused", "shutdown", "crashed" or "absent"."""
+    """What is true of a guest on this host now.
+
+    `power` is "running", "paused", "shutdown", "crashed" or "absent".
+    """
 
     id: str
     power: str
@@ -51,7 +60,10 @@ class GuestFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What this host has to give, and how it runs guests (`accel`: "kvm", "tcg", "fake"; `reason` says why)."""
+    """What this host has to give, and how it runs guests.
+
+    `accel` is "kvm", "tcg" or "fake"; `reason` says why in one sentence.
+    """
 
     hypervisor_type: str
     hypervisor_version: int
@@ -64,7 +76,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComputeDriver(Protocol):
-    """Guests on this host. Each method is safe to repeat; every failure is DriverError (or NoSpace, Rejected)."""
+    """Guests on this host. Each method is safe to repeat; failures are DriverError, NoSpace, Rejected."""
 
     async def init_host(self) -> HostFacts:
         """Find out what this host can do and reconnect to guests that still run; starts and stops none.
@@ -75,7 +87,8 @@ class ComputeDriver(Protocol):
     async def ensure(self, spec: GuestSpec, *, running: bool = True) -> GuestFacts:
         """Make guest `spec.id` exist as described, running or shut down; repeating changes nothing.
 
-        A guest that already runs is left running with what it has. Completes, or leaves nothing behind.
+        A guest that already runs is left running with what it has; one that is shut down or crashed keeps its
+        disks and takes the new description. A new guest is completed, or leaves nothing behind.
         Raises NoSpace when the host's disk is full, Rejected when the specification can never run here.
         """
 
@@ -83,10 +96,13 @@ class ComputeDriver(Protocol):
         """Make guest `id` and all its files not exist. A missing guest is success."""
 
     async def stop(self, id: str, *, wait: float) -> None:
-        """Shut the guest down: ask it, and after `wait` seconds switch it off. Its disks stay. Absent is success."""
+        """Shut the guest down: ask it, and after `wait` seconds switch it off; 0 switches it off at once.
+
+        Its disks stay. Absent or already shut down is success; a crashed guest is shut down afterwards.
+        """
 
     async def reboot(self, id: str, *, hard: bool) -> None:
-        """Restart a running guest: ask it to (soft; falls back to reset when it does not answer), or reset it (hard).
+        """Restart a running guest: reset it (`hard`), or ask it to, and reset it when it does not answer.
 
         Raises DriverError when it is not running.
         """
@@ -98,7 +114,27 @@ class ComputeDriver(Protocol):
         """All guests this host has, running or not, in order of id."""
 
     async def console(self, id: str, *, max_bytes: int) -> bytes:
-        """The last `max_bytes` of what the guest wrote on its first serial port; b"" for a guest that wrote nothing."""
+        """The last `max_bytes` of what the guest wrote on its first serial port; b"" if it wrote nothing."""
 
     async def close(self) -> None:
         """Let go of connections. Guests keep running."""
+
+
+def is_plain_name(id: str) -> bool:
+    """Whether `id` can name a guest, and a file, on every host."""
+    return _PLAIN_NAME.fullmatch(id) is not None
+
+
+def check_spec(spec: GuestSpec, *, ram_mib: int) -> None:
+    """Nothing, for a specification a host with `ram_mib` of memory can run; every driver asks before it acts.
+
+    Raises Rejected when it can never run there.
+    """
+    if not is_plain_name(spec.id):
+        raise Rejected("a guest's id must be a plain name of at most 100 letters")
+    if spec.disk is None and spec.kernel is None:
+        raise Rejected("a guest needs a disk or a kernel to boot from", id=spec.id)
+    if not 1 <= spec.vcpus <= MAX_VCPUS:
+        raise Rejected(f"a guest has 1 to {MAX_VCPUS} CPUs, not {spec.vcpus}", id=spec.id)
+    if not 1 <= spec.ram_mib <= ram_mib:
+        raise Rejected(f"a guest of {spec.ram_mib} MiB does not fit this host's {ram_mib} MiB", id=spec.id)

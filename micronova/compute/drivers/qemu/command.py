@@ -28,7 +28,6 @@ def arguments(spec: GuestSpec, *, machine: str, taps: tuple[int, ...], config_dr
         *("-serial", "chardev:serial0"),
         *_monitor("mon0"),
         *_monitor("mon1"),
-        *("-pidfile", "run/pid"),
     ]
 
 

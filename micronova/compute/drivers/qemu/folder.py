@@ -7,7 +7,8 @@
       config.iso          its config drive
       stopped             there when the guest is meant to be off: the difference between shutdown and crashed
       qemu.log            what QEMU itself complained about at its last start
-      run/                QEMU's own: pid, mon0 and mon1 (QMP), serial (socket), console.log
+      pid                 the process id of its QEMU, checked against the process whenever it is used
+      run/                QEMU's own: mon0 and mon1 (QMP), serial (socket), console.log
 
 A guest's folder is made beside its final place and renamed, so that it is whole or absent.
 """
@@ -52,7 +53,15 @@ class GuestFolder:
 
     @property
     def pid_file(self) -> pathlib.Path:
-        return self.run / "pid"
+        return self.path / "pid"
+
+    def write_pid(self, pid: int) -> None:
+        """The pid file names this process. Raises OSError."""
+        if self.pid_file.exists() and self.pid_file.read_text() == str(pid):
+            return
+        draft = self.path / ".pid.part"
+        draft.write_text(str(pid))
+        draft.replace(self.pid_file)
 
     def exists(self) -> bool:
         """Whether the guest is on this host, in whatever state."""

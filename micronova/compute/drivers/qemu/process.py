@@ -2,9 +2,12 @@
 
 QEMU is not started with its own `-daemonize`, which its sandbox forbids: `setsid --fork` gives it a session of its own
 and the init process as parent. A pipe that QEMU inherits and never uses tells us at once when it died while starting.
+We write its pid file ourselves: QEMU would look up the file's full path, and its user need not be let through all the
+folders above.
 """
 
 import asyncio
+import contextlib
 import os
 import pathlib
 import select
@@ -25,7 +28,7 @@ _START_WAIT = 60
 def find(folder: GuestFolder, *, thorough: bool = False) -> int | None:
     """The process id of the guest's living QEMU; None when there is none.
 
-    `thorough` looks at every process of this host and so finds one whose pid file is not written yet.
+    `thorough` looks at every process of this host and so finds one whose pid file is not written yet; then it is.
     """
     try:
         pid = int(folder.pid_file.read_text())
@@ -36,7 +39,11 @@ def find(folder: GuestFolder, *, thorough: bool = False) -> int | None:
     if not thorough:
         return None
     pids = (int(path.name) for path in _PROC.iterdir() if path.name.isdigit())
-    return next((pid for pid in pids if _is_ours(pid, folder)), None)
+    found = next((pid for pid in pids if _is_ours(pid, folder)), None)
+    if found is not None:
+        with contextlib.suppress(OSError):
+            folder.write_pid(found)
+    return found
 
 
 def _is_ours(pid: int, folder: GuestFolder) -> bool:
@@ -77,6 +84,10 @@ async def start(argv: Sequence[str], folder: GuestFolder, *, inherit: Sequence[i
                 raise _died(folder)
         async with asyncio.timeout(_START_WAIT):
             await _wait_ready(alive, folder, monitor)
+        pid = find(folder, thorough=True)
+        if pid is None:
+            raise _died(folder)
+        folder.write_pid(pid)
     except TimeoutError as err:
         raise DriverError(f"QEMU did not answer within {_START_WAIT} s", id=folder.id) from err
     except OSError as err:

@@ -1,0 +1,35 @@
+"""The files of a guest's config drive: what the metadata service would tell it, on a disk."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from micronova.compute import metadata_ec2
+from micronova.compute.db import Server, ServerInput
+from micronova.compute.metadata import DRIVE_VERSIONS, Subject, openstack_files, user_data_of
+from micronova.network.contract import NicInfo
+
+ASKED_ONLY = ("password",)
+"""Files that only the service has."""
+
+
+def drive_files(
+    server: Server, given: ServerInput, nics: Sequence[NicInfo], security_groups: Sequence[str] = (), seed: bytes = b""
+) -> dict[str, bytes]:
+    """Contents by path (Nova user guide, "Config drives"): the OpenStack form, and the EC2 form in one version."""
+    subject = Subject(server=server, given=given, nics=nics, security_groups=security_groups, seed=seed)
+    files = {
+        f"openstack/{version}/{name}": content
+        for version in DRIVE_VERSIONS
+        for name, content in openstack_files(subject, version).items()
+        if name not in ASKED_ONLY
+    }
+    files["ec2/latest/meta-data.json"] = json.dumps(_plain(metadata_ec2.meta_data(subject)), sort_keys=True).encode()
+    user_data = user_data_of(given)
+    if user_data is not None:
+        files["ec2/latest/user-data"] = user_data
+    return files
+
+
+def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.decode() if isinstance(value, bytes) else _plain(value) for name, value in tree.items()}

@@ -1,0 +1,97 @@
+"""A new guest for the same server: the old one's disk is gone, its id, name, ports and addresses stay."""
+
+from typing import Any
+
+import msgspec
+
+from micronova.compute import db, states
+from micronova.compute.build import sentence
+from micronova.compute.create import Creates, check_parts, check_sizes
+from micronova.compute.db import KeyPair, Server
+from micronova.compute.power import Powers
+from micronova.context import Context
+from micronova.db import Tx
+from micronova.errors import BadRequest, Error, NotFound
+from micronova.manager import Step, task
+
+
+class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
+    """What shall be different afterwards. `fields` are new values of the server's row, UNSET leaves as it is."""
+
+    image_ref: str
+    fields: dict[str, Any] = {}
+    key_name: str | msgspec.UnsetType | None = msgspec.UNSET
+    user_data: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class Rebuilds(Creates, Powers):
+    """The part of the compute manager that rebuilds servers."""
+
+    async def rebuild(self, ctx: Context, id: str, asked: Rebuild) -> Server:
+        """The server is being rebuilt on its host; returns its row.
+
+        Raises NotFound, BadRequest for a wrong image or key, Conflict by its lock, state or host.
+        """
+        try:
+            image = await self.image.get(ctx, asked.image_ref)
+        except NotFound as err:
+            raise BadRequest("Can not find requested image") from err
+        if image.status != "active":
+            raise BadRequest(f"Image {image.id} is not active.", id=image.id)
+
+        def order(tx: Tx) -> Server:
+            server = self.changeable(tx, ctx, id, "servers:rebuild", "rebuild")
+            self.reachable(tx, server)
+            check_parts(tx, ctx, image)
+            check_sizes(server.flavor, image)
+            given = db.get_input(tx, id)
+            fields = dict(asked.fields)
+            self._check_metadata(tx, server, fields)
+            if asked.user_data is not msgspec.UNSET:
+                given = tx.change(given, user_data=asked.user_data)
+            if asked.key_name is not msgspec.UNSET:
+                key = self._new_key(tx, server, asked.key_name)
+                fields["key_name"] = asked.key_name
+                given = tx.change(given, public_key=key.public_key if key else "", key_type=key.type if key else "ssh")
+            tx.change(given, files=None)
+            fields["image_id"] = image.id
+            fields["kernel_id"] = str(image.properties.get("kernel_id", ""))
+            fields["ramdisk_id"] = str(image.properties.get("ramdisk_id", ""))
+            self.on(server.host).rebuild_guest.record(tx, ctx, id)
+            return self.touch(tx, server, task_state=states.REBUILDING, fault=None, progress=0, **fields)
+
+        return await self.db.write(order, ctx, why="rebuild by request")
+
+    def _check_metadata(self, tx: Tx, server: Server, fields: dict[str, Any]) -> None:
+        if "metadata" in fields:
+            self.check_metadata(tx, server.project_id, fields["metadata"])
+
+    def _new_key(self, tx: Tx, server: Server, name: str | None) -> KeyPair | None:
+        if name is None:
+            return None
+        key = tx.first(KeyPair, user_id=server.user_id, name=name)
+        if key is None:
+            raise BadRequest("Invalid key_name provided.")
+        return key
+
+    @task(
+        deadline=600,
+        resource="server",
+        failed="settle_rebuild",
+        steps=(Step("remove", "drop_guest"), Step("image", "fetch_image"), Step("spawn", "spawn")),
+    )
+    async def rebuild_guest(self, ctx: Context, id: str) -> None:
+        """The server's guest is a new one and in the state the old one was in."""
+        server, _ = await self.read_server(id)
+        if server.vm_state == states.STOPPED:
+            await self.powered(ctx, id, states.STOPPED, states.SHUTDOWN, "it was rebuilt")
+            return
+        await self.powered(ctx, id, states.ACTIVE, states.RUNNING, "it was rebuilt")
+
+    async def drop_guest(self, ctx: Context, id: str) -> None:
+        """Step: the old guest and its disk are gone."""
+        await self.driver.remove(id)
+
+    async def settle_rebuild(self, ctx: Context, id: str, error: Error) -> None:
+        """The rebuild was given up: the server is in error; it may be rebuilt again."""
+        await self.fail(ctx, id, f"Rebuild failed: {sentence(error)}", power_state=states.NO_STATE)
