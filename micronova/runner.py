@@ -136,7 +136,8 @@ class Runner:
         except asyncio.CancelledError as err:
             if "lost" not in err.args:
                 raise
-            await job.close_cancelled()
+            with contextlib.suppress(Lost, Unavailable):
+                await job.close_cancelled()
         except (Lost, Unavailable) as err:
             LOG.warning("task %s %s %s is left for later: %s", task.id, task.method, task.resource, err)
 
@@ -231,9 +232,7 @@ class Job:
             pass
         except Error as failure:
             if self._task.attempts < UNDO_TRIES:
-                again = partial(
-                    tasks.release, error=self._task.error, wait=self._pause(), state="undoing"
-                )
+                again = partial(tasks.release, error=self._task.error, wait=self._pause(), state="undoing")
                 LOG.warning("task %s: undoing failed, again later: %s", self._task.id, failure)
                 await self._write(again)
                 return
@@ -281,8 +280,6 @@ class Job:
 def rebuild_error(task: Task) -> Error:
     """Why a task that is being undone was given up."""
     return Error(task.error or f"{task.method} was not done in time.")
-
-
 
 
 def _pack(values: list[Any]) -> bytes:

@@ -155,17 +155,22 @@ class Cloud:
         await self.bus.stop()
         self.db.close()
 
-    def front(self) -> http.Front:
-        """The application with every API of this cloud."""
+    def apis(self) -> list[http.Api]:
+        """Every API of this cloud, and our own."""
         options = self.config.options
-        apis = [
+        rooms = [
             identity_api.api(self.identity),
             image_api.api(self.image, options),
             network_api.api(self.network, options),
             compute_api.api(self.compute, project_exists=self.identity.project_exists),
         ]
+        return [*rooms, operations.api(self.managers, [api.prefix for api in rooms])]
+
+    def front(self) -> http.Front:
+        """The application with every API of this cloud."""
+        options = self.config.options
         return http.Front(
-            [*apis, operations.api(self.managers, [api.prefix for api in apis])],
+            self.apis(),
             self.identity.authenticate,
             self.policy,
             self.clock,
