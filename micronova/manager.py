@@ -24,7 +24,7 @@ from micronova.bus import Bus
 from micronova.clock import Clock
 from micronova.config import Config
 from micronova.context import Context
-from micronova.db import Database, Tx
+from micronova.db import Database, Row, Tx
 from micronova.rpc import Signature
 
 P = ParamSpec("P")
@@ -48,6 +48,8 @@ class Manager:
 
     topic: ClassVar[str]
     version: ClassVar[str] = "1.0"
+    ROWS: ClassVar[tuple[type[Row], ...]] = ()
+    """Tables of a plug-in's manager: made when they are missing."""
 
     def __init__(self, runtime: Runtime, host: str | None = None, db_driver: Database | None = None) -> None:
         self.runtime = runtime

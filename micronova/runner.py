@@ -87,8 +87,10 @@ class Runner:
             try:
                 soon = await self._look()
                 pause = min(pause, soon) if soon is not None else pause
-            except Unavailable as err:
+            except Error as err:
                 LOG.warning("no look at the tasks this time: %s", err)
+            except Exception:
+                LOG.exception("the look at the tasks failed")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()

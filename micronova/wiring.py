@@ -139,10 +139,10 @@ class Cloud:
 
     # -- life
 
-    async def start(self, topics: Sequence[str] = TOPICS) -> None:
-        """Serve `topics` on this host. Raises Error in one sentence when one can't be served here."""
+    async def start(self, topics: Sequence[str] = ()) -> None:
+        """Serve `topics` on this host, or all there are. Raises Error in one sentence when one can't be served here."""
         await self.bus.start()
-        service = Service(self.runtime, [self.managers[topic] for topic in topics])
+        service = Service(self.runtime, [self.managers[topic] for topic in topics or self.managers])
         self.services.append(service)
         await service.start()
 

@@ -53,8 +53,6 @@ class StateFolder:
 
     def release(self) -> None:
         if self._lock is not None:
-            with contextlib.suppress(OSError):
-                self._lock.truncate(0)
             self._lock.close()
             self._lock = None
 

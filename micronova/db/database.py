@@ -5,6 +5,7 @@ database and a broken connection are retried here and nowhere else.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +20,14 @@ from micronova.db.journal import Change
 from micronova.db.rows import Row
 from micronova.db.statements import Plan, Sql, compile_sql
 from micronova.db.tx import Cursor, Tx
-from micronova.errors import Stale, Unavailable
+from micronova.errors import Error, Stale, Unavailable
 
 LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
 
-TRIES = 25
+STALE_TRIES = 5
 Listener = Callable[[Sequence[Change]], None]
 
 
@@ -45,9 +46,11 @@ class Engine(Protocol):
 
     dialect: Dialect
     writers: int
-    """How many write transactions may run at once."""
+    """How many write transactions may run at once; 0: all there is runs in the calling thread."""
     reads_inline: bool
     """Whether a read is so short that it runs in the event loop's own thread."""
+    tries: int
+    """How often a transaction that meets a rival is run before it is given up."""
 
     def connect(self, *, write: bool) -> Connection:
         """A new connection. Raises Unavailable when the database can't be reached."""
@@ -61,8 +64,11 @@ class Engine(Protocol):
     def is_gone(self, err: Exception) -> bool:
         """The connection is of no use any more."""
 
-    def is_error(self, err: Exception) -> bool:
-        """Raised by the database at all (and not by a transaction function's own code)."""
+    def meaning(self, err: Exception) -> Error | None:
+        """What an error that is none of those tells the caller: NoSpace, BadRequest, Unavailable; None for a bug."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait in a database thread between two tries."""
 
 
 class Database:
@@ -74,7 +80,8 @@ class Database:
     def __init__(self, engine: Engine, clock: Clock, *, inline: bool = False) -> None:
         self.engine = engine
         self.clock = clock
-        self._inline = inline
+        self._inline = inline = inline or engine.writers == 0
+        self._closed = False
         self._plans: dict[type[Row], Plan[Any]] = {}
         self._compiled: dict[Any, Sql] = {}
         self._listeners: list[Listener] = []
@@ -89,32 +96,40 @@ class Database:
 
         Raises Unavailable when the database is gone.
         """
+        self._require_open()
         if self._readers is None:
-            return self._once_or_again(fn, None, "", False)[0]
+            return self._again_and_again(fn, None, "", False)[0]
         loop = asyncio.get_running_loop()
-        return (await loop.run_in_executor(self._readers, self._once_or_again, fn, None, "", False))[0]
+        return (await loop.run_in_executor(self._readers, self._again_and_again, fn, None, "", False))[0]
 
     async def write(self, fn: Callable[[Tx], T], ctx: Context, *, why: str) -> T:
         """Run `fn` in a write transaction and journal what it changed, for `ctx`, because of `why`.
 
-        `fn` may run more than once; only its last run counts. Raises what `fn` raises (then nothing was changed),
-        Stale when it keeps losing against others, Unavailable when the database is gone.
+        `fn` may run more than once; only its last run counts. A cancelled caller lets it finish first. Raises what `fn`
+        raises (then nothing was changed), Stale when it keeps losing against others, NoSpace when the disk is full,
+        Unavailable when the database is gone or too busy; its message says when it is unknown whether it stored the
+        change before it went.
         """
+        self._require_open()
         if self._writers is None:
-            result, tx = self._once_or_again(fn, ctx, why, True)
+            result, tx = self._again_and_again(fn, ctx, why, True)
         else:
             loop = asyncio.get_running_loop()
-            work = loop.run_in_executor(self._writers, self._once_or_again, fn, ctx, why, True)
-            result, tx = await _to_the_end(work)
-        await self._after_commit(tx)
+            result, tx = await self._to_the_end(
+                loop.run_in_executor(self._writers, self._again_and_again, fn, ctx, why, True)
+            )
+        self._tell_listeners(tx)
+        for callback in tx.callbacks:
+            await self._call(callback)
         return result
 
     def on_change(self, listener: Listener) -> None:
-        """Call `listener` with the changes of every write that was committed here."""
+        """Call `listener` with the changes of every write that was committed here; its failure is logged."""
         self._listeners.append(listener)
 
     def close(self) -> None:
-        """Finish running transactions and disconnect. Repeating changes nothing."""
+        """Finish the transactions asked for and disconnect; later ones are refused. Repeating changes nothing."""
+        self._closed = True
         for pool in (self._writers, self._readers):
             if pool is not None:
                 pool.shutdown()
@@ -141,62 +156,84 @@ class Database:
 
     # -- inside
 
-    async def _after_commit(self, tx: Tx) -> None:
-        for listener in self._listeners:
-            listener(tx.changes)
-        for callback in tx.callbacks:
-            await self._tell(callback)
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Unavailable("The database is closed.")
 
-    async def _tell(self, callback: Callable[[], Awaitable[None]]) -> None:
+    async def _to_the_end(self, work: asyncio.Future[tuple[T, Tx]]) -> tuple[T, Tx]:
+        """Await a transaction that runs in a thread; a cancelled caller still lets it finish before it goes."""
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(self._finished_alone)
+            await asyncio.wait([work])
+            raise
+
+    def _finished_alone(self, work: asyncio.Future[tuple[Any, Tx]]) -> None:
+        """Nobody waits any more: the listeners are told, nudges are left to the sweep."""
+        if not work.cancelled() and work.exception() is None:
+            self._tell_listeners(work.result()[1])
+
+    def _tell_listeners(self, tx: Tx) -> None:
+        for listener in self._listeners:
+            try:
+                listener(tx.changes)
+            except Exception:
+                LOG.exception("a listener failed after the commit")
+
+    async def _call(self, callback: Callable[[], Awaitable[None]]) -> None:
         try:
             await callback()
         except Unavailable as err:
             LOG.warning("a nudge was not sent, the sweep will find the work: %s", err)
+        except Exception:
+            LOG.exception("what should follow a commit failed")
 
-    def _once_or_again(self, fn: Callable[[Tx], T], ctx: Context | None, why: str, write: bool) -> tuple[T, Tx]:
-        for attempt in range(1, TRIES + 1):
+    def _again_and_again(self, fn: Callable[[Tx], T], ctx: Context | None, why: str, write: bool) -> tuple[T, Tx]:
+        attempt = 1
+        while True:
             connection = self._take(write)
+            sound = False
             try:
-                result = self._run(connection, fn, ctx, why, write)
-                self._free[write].append(connection)
-            except Stale:
-                self._free[write].append(connection)
-                if attempt >= 5:
-                    raise
+                done = self._once(connection, fn, ctx, why, write)
+                sound = True
+                return done
             except Exception as err:
-                if not self._again(err, connection, write, attempt):
-                    raise
-            else:
-                return result
-        raise AssertionError("unreachable")
+                sound = not (isinstance(err, Unavailable) or self.engine.is_gone(err))
+                self._worth_another(err, attempt, write)
+            finally:
+                if sound:
+                    self._free[write].append(connection)
+                else:
+                    connection.close()
+            attempt += 1
 
-    def _again(self, err: Exception, connection: Connection, write: bool, attempt: int) -> bool:
-        """Whether to run the transaction once more; puts its connection back or throws it away."""
-        if self.engine.is_gone(err):
-            connection.close()
-            for other in self._drain(write):
-                other.close()
+    def _worth_another(self, err: Exception, attempt: int, write: bool) -> None:
+        """Returns when the transaction shall run once more; else raises what its caller is told."""
+        if isinstance(err, Stale):
+            if attempt >= STALE_TRIES:
+                raise err
+        elif self.engine.is_gone(err):
+            self._hang_up(write)
             if attempt > 1:
                 raise Unavailable("The database is not available.") from err
-            return True
-        self._free[write].append(connection)
-        if not self.engine.is_conflict(err):
-            return False
-        if attempt == TRIES:
-            raise Unavailable("The database is too busy; try again.") from err
-        self.engine_pause(attempt)
-        return True
+        elif self.engine.is_conflict(err):
+            if attempt >= self.engine.tries:
+                raise Unavailable("The database is too busy; try again.") from err
+            if not self._inline:
+                self.engine.pause(self.clock.randbelow(1 << min(attempt, 7)) / 1000)
+        else:
+            meaning = self.engine.meaning(err)
+            if meaning is None:
+                raise err
+            raise meaning from err
 
-    def engine_pause(self, attempt: int) -> None:
-        """Wait a little, longer each time, before meeting the same rival again."""
-        pause = getattr(self.engine, "pause", None)
-        if pause is not None and not self._inline:
-            pause(self.clock.randbelow(1 << min(attempt, 7)) / 1000)
-
-    def _drain(self, write: bool) -> list[Connection]:
-        found = self._free[write][:]
-        del self._free[write][: len(found)]
-        return found
+    def _hang_up(self, write: bool) -> None:
+        """Throw away the idle connections: what broke one of them broke all."""
+        free = self._free[write]
+        while free:
+            with contextlib.suppress(IndexError):
+                free.pop().close()
 
     def _take(self, write: bool) -> Connection:
         try:
@@ -204,25 +241,26 @@ class Database:
         except IndexError:
             return self.engine.connect(write=write)
 
-    def _run(
+    def _once(
         self, connection: Connection, fn: Callable[[Tx], T], ctx: Context | None, why: str, write: bool
     ) -> tuple[T, Tx]:
         connection.begin(write=write)
+        cursor = connection.cursor()
         try:
-            tx = Tx(self, connection.cursor(), ctx, why)
+            tx = Tx(self, cursor, ctx, why)
             result = fn(tx)
             tx.write_journal()
-            connection.commit()
         except BaseException:
             connection.rollback()
             raise
+        finally:
+            cursor.close()
+        try:
+            connection.commit()
+        except Exception as err:
+            connection.rollback()
+            if tx.changes and self.engine.is_gone(err):
+                # Running it again could do it twice.
+                raise Unavailable("The database went away: it is not known whether it stored the change.") from err
+            raise
         return result, tx
-
-
-async def _to_the_end(work: asyncio.Future[T]) -> T:
-    """Await a transaction that runs in a thread; a cancelled caller still lets it finish before it goes."""
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        raise

@@ -19,7 +19,10 @@ import msgspec
 import sqlalchemy as sa
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+EXACT = 4_000_000_000_000_000
+"""Microseconds (until the year 2096) up to which a float of seconds still tells them apart."""
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Sorted by code point everywhere, whatever language a PostgreSQL database was made for."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -39,13 +42,14 @@ UNIQUE = Column(unique=True)
 SECRET = Column(secret=True)
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Data without behaviour. `revision` counts the changes; a change must name the one it saw.
 
     TOGETHER lists groups of columns that are unique together, INDEXES those that are looked up together; JOURNAL False
     keeps rows out of the journal that are a log themselves or only say "still alive".
     """
 
+    # gc=False: a row can't refer to itself, and the collector need not walk thousands of them.
     TABLE: ClassVar[str]
     TOGETHER: ClassVar[tuple[tuple[str, ...], ...]] = ()
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = ()
@@ -55,7 +59,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One column of a plan: how a value goes into the database and comes back."""
+    """One column of a plan: how a value that is not None goes into the database and comes back."""
 
     name: str
     column: Column
@@ -67,10 +71,14 @@ class Field(msgspec.Struct, frozen=True):
 
 def micros(moment: datetime) -> int:
     """Microseconds since 1970 UTC."""
-    return (moment - EPOCH) // MICROSECOND
+    passed = moment - EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
 
 
 def moment(value: int) -> datetime:
+    """The moment so many microseconds since 1970 UTC. Half the time it takes to read a list goes here."""
+    if 0 <= value < EXACT:
+        return datetime.fromtimestamp(value / 1_000_000, UTC)
     return EPOCH + timedelta(microseconds=value)
 
 
@@ -91,12 +99,12 @@ def _field(name: str, hint: Any) -> Field:
         rest = tuple(arg for arg in get_args(hint) if arg is not type(None))
         hint = rest[0] if len(rest) == 1 else Union[rest]  # noqa: UP007 - built at run time
     sql, store, load = _storage(hint)
-    return Field(name, column, sql, nullable, _or_none(store, nullable), _or_none(load, nullable))
+    return Field(name, column, sql, nullable, store, load)
 
 
 def _storage(hint: Any) -> tuple[Any, Callable[[Any], Any] | None, Callable[[Any], Any] | None]:
     if hint is str:
-        return sa.Text(), None, None
+        return TEXT, None, None
     if hint is bool:
         return sa.Boolean(), bool, bool
     if hint is int:
@@ -107,18 +115,7 @@ def _storage(hint: Any) -> tuple[Any, Callable[[Any], Any] | None, Callable[[Any
         return sa.BigInteger(), micros, moment
     encoder = msgspec.json.Encoder(order="deterministic")
     decoder = msgspec.json.Decoder(hint)
-    return sa.Text(), lambda value: encoder.encode(value).decode(), decoder.decode
-
-
-def _or_none(convert: Callable[[Any], Any] | None, nullable: bool) -> Callable[[Any], Any] | None:
-    if convert is None or not nullable:
-        return convert
-    return lambda value: None if value is None else convert(value)
-
-
-def key_of(cls: type[Row]) -> str:
-    """The name of the column that a row is got by."""
-    return next(field.name for field in fields_of(cls) if field.column.key)
+    return TEXT, lambda value: encoder.encode(value).decode(), decoder.decode
 
 
 def table(cls: type[Row], metadata: sa.MetaData | None = None) -> sa.Table:
@@ -136,10 +133,10 @@ def table(cls: type[Row], metadata: sa.MetaData | None = None) -> sa.Table:
                 primary_key=primary,
                 autoincrement=field.column.serial,
                 nullable=field.nullable,
-                unique=True if field.column.unique or (field.column.key and serial) else None,
             )
         )
-    parts += [sa.UniqueConstraint(*names, name=_name("uq", cls, names)) for names in cls.TOGETHER]
+    unique = [(field.name,) for field in fields if field.column.unique or (field.column.key and serial)]
+    parts += [sa.UniqueConstraint(*names, name=_name("uq", cls, names)) for names in (*unique, *cls.TOGETHER)]
     found = sa.Table(cls.TABLE, metadata if metadata is not None else sa.MetaData(), *parts)
     indexes = [(field.name,) for field in fields if field.column.index] + list(cls.INDEXES)
     for names in indexes:

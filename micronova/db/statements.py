@@ -7,7 +7,7 @@ A plan knows one row class for one dialect. Conditions are column names with val
     Like("%x%")  matches a pattern    Less(3), Greater(3)   strictly
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -24,7 +24,7 @@ class Not(msgspec.Struct, frozen=True):
 
 
 class Like(msgspec.Struct, frozen=True):
-    """SQL pattern: % for any text, _ for one character, both escaped by a backslash."""
+    """SQL pattern, case counts: % for any text, _ for one character, both escaped by a backslash."""
 
     value: str
 
@@ -38,24 +38,24 @@ class Greater(msgspec.Struct, frozen=True):
 
 
 class Sql(msgspec.Struct, frozen=True):
-    """A compiled statement: its text, the order of its parameters (None: by name), and those it brings itself."""
+    """A compiled statement: its text, the order of its parameters, and those it brings itself."""
 
     text: str
-    order: tuple[str, ...] | None
+    order: tuple[str, ...]
     fixed: dict[str, Any]
 
-    def arguments(self, values: Mapping[str, Any]) -> Any:
-        if self.order is None:
-            return {**self.fixed, **values}
-        return tuple(values[name] if name in values else self.fixed[name] for name in self.order)
+    def arguments(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        if self.fixed:
+            values = {**self.fixed, **values}
+        return tuple([values[name] for name in self.order])
 
 
 def compile_sql(statement: sa.ClauseElement, dialect: Dialect, columns: Sequence[str] | None = None) -> Sql:
     """Compile once; run as often as you like."""
     compiled = statement.compile(dialect=dialect, column_keys=columns)
     fixed = {name: value for name, value in compiled.params.items() if value is not None}
-    order = getattr(compiled, "positiontup", None)
-    return Sql(str(compiled), None if order is None else tuple(order), fixed)
+    order: Sequence[str] = getattr(compiled, "positiontup", None) or ()
+    return Sql(str(compiled), tuple(order), fixed)
 
 
 class Plan(Generic[R]):
@@ -71,28 +71,23 @@ class Plan(Generic[R]):
         self.serial = next((field.name for field in self.fields if field.column.serial), None)
         self.secrets = frozenset(field.name for field in self.fields if field.column.secret)
         self.load = _loader(cls, self.fields)
-        self._store = tuple((field.name, field.store) for field in self.fields if field.name != self.serial)
+        self.insert = self._insert(returning=self.serial)
+        self.append = self._insert()
+        self.store = _storer(self.by_name, self.append.order)
+        self._total = {name for name in (self.key, self.serial) if name}
         self._kept: dict[Any, Sql] = {}
-
-    def store(self, row: R) -> dict[str, Any]:
-        """The row as parameters of an insert."""
-        return {
-            name: getattr(row, name) if convert is None else convert(getattr(row, name))
-            for name, convert in self._store
-        }
 
     def store_value(self, name: str, value: Any) -> Any:
         convert = self.by_name[name].store
-        return value if convert is None else convert(value)
+        return value if convert is None or value is None else convert(value)
 
-    def insert(self) -> Sql:
-        return self._keep("insert", self._insert)
-
-    def _insert(self) -> Sql:
+    def _insert(self, returning: str | None = None) -> Sql:
+        """Insert what `store` makes of a row; with `returning` the result is that column."""
         statement: Any = sa.insert(self.table)
-        if self.serial is not None:
-            statement = statement.returning(self.table.c[self.serial])
-        return compile_sql(statement, self.dialect, [name for name, _ in self._store])
+        if returning is not None:
+            statement = statement.returning(self.table.c[returning])
+        names = [field.name for field in self.fields if field.name != self.serial]
+        return compile_sql(statement, self.dialect, names)
 
     def change(self, names: tuple[str, ...]) -> Sql:
         """Set `names`, count the revision up, where the key and the revision seen are `_key` and `_revision`."""
@@ -116,7 +111,12 @@ class Plan(Generic[R]):
         return self._keep("delete", build)
 
     def find(self, query: "Query") -> tuple[Sql, dict[str, Any]]:
-        """The statement for a query's shape and the values for its parameters."""
+        """The statement for a query's shape and the values for its parameters.
+
+        Rows that the query's order leaves equal come in the order of their key, so that no page misses or repeats one.
+        """
+        if (query.order or query.after is not None) and not any(name in self._total for name, _ in query.order):
+            query = msgspec.structs.replace(query, order=(*query.order, (self.key, True)))
         sql = self._keep(query.shape(), lambda: compile_sql(self._select(query), self.dialect))
         return sql, self._values(query)
 
@@ -178,17 +178,18 @@ class Plan(Generic[R]):
         return column.asc() if up else column.desc()
 
     def _plain(self, name: str) -> Any:
-        """A column whose null sorts as the least value of its kind, the same way in every database."""
+        """A column whose null sorts as "" or -1, the same way in every database."""
         field = self.by_name[name]
         column: Any = self.table.c[name]
-        if self.dialect.name == "postgresql" and isinstance(field.sql, sa.Text):
-            column = column.collate("C")
+        if isinstance(field.sql, sa.Boolean):
+            column = sa.cast(column, sa.Integer)
         if not field.nullable:
             return column
         return sa.func.coalesce(column, sa.literal_column("''" if isinstance(field.sql, sa.Text) else "-1"))
 
     def _marker(self, name: str) -> Any:
-        return sa.bindparam(f"after_{name}", type_=self.table.c[name].type)
+        field = self.by_name[name]
+        return sa.bindparam(f"after_{name}", type_=sa.BigInteger() if isinstance(field.sql, sa.Boolean) else field.sql)
 
     def _values(self, query: "Query") -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -203,7 +204,8 @@ class Plan(Generic[R]):
         if query.after is not None:
             for name, _ in query.order:
                 stored = self.store_value(name, getattr(query.after, name))
-                values[f"after_{name}"] = stored if stored is not None else self._least(name)
+                stored = int(stored) if isinstance(stored, bool) else stored
+                values[f"after_{name}"] = self._least(name) if stored is None else stored
         if query.limit is not None:
             values["_limit"] = query.limit
         return values
@@ -244,9 +246,31 @@ def _kind(value: Any) -> str:
     return "is"
 
 
-def _loader(cls: type[R], fields: tuple[Field, ...]) -> Callable[[Sequence[Any]], R]:
-    """A function from a database tuple to a row, written out once per class because lists of rows are hot."""
-    names = {"cls": cls, **{f"load_{f.name}": f.load for f in fields}}
-    parts = (f"{f.name}=" + (f"load_{f.name}(r[{i}])" if f.load else f"r[{i}]") for i, f in enumerate(fields))
-    made: Callable[[Sequence[Any]], R] = eval(f"lambda r: cls({', '.join(parts)})", names)
+def _loader(cls: type[R], fields: tuple[Field, ...]) -> Callable[[Iterable[Sequence[Any]]], list[R]]:
+    """A function from database tuples to rows, written out once per class because lists of rows are hot."""
+    names = {"cls": cls, **{f"load_{field.name}": field.load for field in fields}}
+    row = ", ".join(f"c_{field.name}" for field in fields)
+    values = ", ".join(f"{field.name}={_loaded(field)}" for field in fields)
+    made: Callable[[Iterable[Sequence[Any]]], list[R]]
+    made = eval(f"lambda found: [cls({values}) for {row} in found]", names)
+    return made
+
+
+def _loaded(field: Field) -> str:
+    given = f"c_{field.name}"
+    if field.load is None:
+        return given
+    loaded = f"{given} == 1" if field.load is bool else f"load_{field.name}({given})"
+    return f"None if {given} is None else {loaded}" if field.nullable else loaded
+
+
+def _storer(fields: Mapping[str, Field], order: Sequence[str]) -> Callable[[Row], tuple[Any, ...]]:
+    """A function from a row to its database values in `order`, written out once per class."""
+    parts = []
+    for field in (fields[name] for name in order):
+        given = f"row.{field.name}"
+        stored = given if field.store is None else f"store_{field.name}({given})"
+        parts.append(f"None if {given} is None else {stored}" if field.store and field.nullable else stored)
+    names = {f"store_{name}": field.store for name, field in fields.items()}
+    made: Callable[[Row], tuple[Any, ...]] = eval(f"lambda row: ({', '.join(parts)},)", names)
     return made

@@ -1,6 +1,6 @@
 """What a transaction function may do. It is synchronous: it can't wait for a driver or another host."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -23,8 +23,10 @@ class Cursor(Protocol):
 
     def execute(self, sql: Any, parameters: Any = ..., /) -> Any: ...
     def executemany(self, sql: Any, parameters: Any, /) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
     def fetchall(self) -> list[Any]: ...
     def fetchone(self) -> Any: ...
+    def close(self) -> Any: ...
 
 
 class Plans(Protocol):
@@ -73,11 +75,14 @@ class Tx:
         limit: int | None = None,
         **where: Any,
     ) -> list[R]:
-        """All rows that match (statements.py says how), sorted by (column, ascending) pairs, behind `after`."""
+        """All rows that match (statements.py says how), sorted by (column, ascending) pairs, behind row `after`.
+
+        Nulls come first; rows that `order` leaves equal are sorted by their key.
+        """
         plan = self._plans.plan(cls)
         sql, values = plan.find(Query(where=where, order=order, after=after, limit=limit))
         self._cursor.execute(sql.text, sql.arguments(values))
-        return [plan.load(found) for found in self._cursor.fetchall()]
+        return plan.load(self._cursor)
 
     def count(self, cls: type[Row], **where: Any) -> int:
         """How many rows match."""
@@ -87,8 +92,7 @@ class Tx:
 
     def rows(self, cls: type[R], statement: sa.ClauseElement, **values: Any) -> list[R]:
         """Rows of a statement that selects every column of `cls` in order. The statement must be a constant."""
-        load = self._plans.plan(cls).load
-        return [load(found) for found in self.values(statement, **values)]
+        return self._plans.plan(cls).load(self.values(statement, **values))
 
     def values(self, statement: sa.ClauseElement, **values: Any) -> list[Any]:
         """Tuples of any select. The statement must be a constant: it is compiled once and kept."""
@@ -101,14 +105,7 @@ class Tx:
     def insert(self, row: R) -> R:
         """Store a new row; returns it (with its serial number). Raises Duplicate when a unique column is taken."""
         plan: Plan[R] = self._plans.plan(type(row))
-        sql = plan.insert()
-        stored = plan.store(row)
-        try:
-            self._cursor.execute(sql.text, sql.arguments(stored))
-        except Exception as err:
-            if self._plans.is_duplicate(err):
-                raise Duplicate(f"{type(row).__name__} exists already.", table=row.TABLE) from err
-            raise
+        self._execute(row, plan.insert.text, plan.store(row))
         if plan.serial is not None:
             row = msgspec.structs.replace(row, **{plan.serial: self._cursor.fetchone()[0]})
         self._note("insert", plan, row, {}, msgspec.to_builtins(row) if row.JOURNAL else {})
@@ -144,14 +141,19 @@ class Tx:
 
     def _compare_and_swap(self, plan: Plan[R], row: R, sql: Sql, values: dict[str, Any]) -> None:
         values = {**values, "_key": getattr(row, plan.key), "_revision": row.revision}
+        self._execute(row, sql.text, sql.arguments(values))
+        if self._cursor.rowcount != 1:
+            raise Stale(f"{type(row).__name__} {getattr(row, plan.key)} was changed by somebody else.")
+
+    def _execute(self, row: Row, text: str, values: tuple[Any, ...]) -> None:
+        if self.ctx is None:
+            raise TypeError("a read transaction changes nothing: give it to db.write")
         try:
-            self._cursor.execute(sql.text, sql.arguments(values))
+            self._cursor.execute(text, values)
         except Exception as err:
             if self._plans.is_duplicate(err):
                 raise Duplicate(f"{type(row).__name__} exists already.", table=row.TABLE) from err
             raise
-        if self._cursor.rowcount != 1:
-            raise Stale(f"{type(row).__name__} {getattr(row, plan.key)} was changed by somebody else.")
 
     def _note(self, op: str, plan: Plan[R], row: R, before: dict[str, Any], after: dict[str, Any]) -> None:
         if plan.secrets:
@@ -169,10 +171,8 @@ class Tx:
             for change in self.changes
             if change.cls.JOURNAL
         ]
-        sql = plan.insert()
-        for stored in entries:
-            self._cursor.execute(sql.text, sql.arguments(stored))
-            self._cursor.fetchall()
+        if entries:
+            self._cursor.executemany(plan.append.text, entries)
 
 
 def _redact(fields: dict[str, Any], secrets: frozenset[str]) -> dict[str, Any]:
