@@ -58,12 +58,12 @@ def after(clock: Clock, seconds: float) -> datetime:
 
 def iso(moment: datetime | None) -> str | None:
     """`2026-01-31T12:00:00Z`: how Nova, Neutron and Glance write a moment."""
-    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return None if moment is None else moment.isoformat(timespec="seconds")[:19] + "Z"
 
 
 def iso_micro(moment: datetime | None) -> str | None:
     """`2026-01-31T12:00:00.000000Z`: how Keystone writes a moment."""
-    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"
+    return None if moment is None else moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def process_cpu_seconds() -> float:

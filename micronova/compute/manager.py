@@ -25,7 +25,7 @@ from micronova.db import Tx
 from micronova.errors import BadRequest, NotFound, WrongState
 from micronova.manager import remote
 from micronova.network.contract import NicInfo
-from micronova.network.glance import glance
+from micronova.network.summary import summary
 from micronova.tasks import Task
 
 MAX_CONSOLE_BYTES = 100 * 1024
@@ -151,7 +151,7 @@ class ComputeManager(Rebuilds, Removes, Changes, Groups, Reconciles):
         if not servers:
             return Beside()
         ids = [server.id for server in servers]
-        seen = glance(tx, ids)
+        seen = summary(tx, ids)
         return Beside(
             user_data=db.user_data_of(tx, ids) if wanted.user_data else {},
             hosts=self._host_statuses(tx) if wanted.host_status else {},

@@ -18,7 +18,7 @@ from micronova.compute.db import Server, ServerLine
 from micronova.http import Request, encode
 from micronova.microversion import Version
 from micronova.network.contract import NicInfo
-from micronova.network.glance import SeenNic
+from micronova.network.summary import SeenNic
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@
 Custom properties stand beside the fields. Links are paths without prefix: that is how clients put them together.
 """
 
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from micronova.clock import iso
 from micronova.errors import NotFound
 from micronova.http import Answer, Request, Route
 from micronova.image import changes, fields, filters, states
@@ -124,8 +124,8 @@ class ImagesApi:
             "min_disk": image.min_disk,
             "min_ram": image.min_ram,
             "tags": image.tags,
-            "created_at": _when(image.created_at),
-            "updated_at": _when(image.updated_at),
+            "created_at": iso(image.created_at),
+            "updated_at": iso(image.updated_at),
             "self": path,
             "file": path + "/file",
             "schema": "/v2/schemas/image",
@@ -133,8 +133,3 @@ class ImagesApi:
         if image.status in states.HOLDING:
             shown["stores"] = self._store
         return shown
-
-
-def _when(moment: datetime) -> str:
-    """`clock.iso` for a row's moment, which is always UTC: a list spends most of its time on these."""
-    return moment.isoformat(timespec="seconds")[:-6] + "Z"

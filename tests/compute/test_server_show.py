@@ -8,7 +8,7 @@ import pytest
 
 from micronova.compute.db import Fault, FlavorFacts, Server
 from micronova.compute.show import Beside, Show, Sight
-from micronova.network.glance import SeenNic
+from micronova.network.summary import SeenNic
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
 SERVER = Server(

@@ -1,0 +1,198 @@
+"""NetworkManager: what all strategies have in common. A strategy is a thin subclass that fills in the hooks.
+
+The room's resources are collections, one a noun, which decide; the host side makes them real through the driver.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar
+
+from micronova.context import Context
+from micronova.db import Database, Tx
+from micronova.errors import Duplicate
+from micronova.manager import Manager, Runtime, periodic, remote, task
+from micronova.network import servers
+from micronova.network.contract import NicInfo, NicRequest, Plugged
+from micronova.network.db import Network, Port, Subnet
+from micronova.network.driver import NetworkDriver
+from micronova.network.host import HostSide, SocketDropper, SocketTaker
+from micronova.network.networks import Networks
+from micronova.network.ports import Ports
+from micronova.network.room import HOST_RESOURCE, Room, Segment, Vif
+from micronova.network.security_groups import SecurityGroups
+from micronova.network.security_rules import SecurityGroupRules
+from micronova.network.servers import ServerPlace, ServerPorts
+from micronova.network.subnets import Subnets
+from micronova.policy import Policy
+from micronova.tasks import Task
+
+ALLOCATION_TRIES = 20
+
+
+class NetworkManager(Manager):
+    """Networks, subnets, ports, addresses and security groups, and what of them is real on this host."""
+
+    topic = "network"
+    network_types: ClassVar[tuple[str, ...]] = ()
+    """The types of network a strategy can make; the first is taken when none is asked for."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        host: str | None = None,
+        db_driver: Database | None = None,
+        *,
+        driver: NetworkDriver,
+        policy: Policy,
+    ) -> None:
+        super().__init__(runtime, host, db_driver)
+        options = self.config.options
+        self.driver = driver
+        self.policy = policy
+        self.room = Room(
+            clock=self.clock,
+            db=self.db,
+            policy=policy,
+            options=options.network,
+            quota=options.quota,
+            zone=options.service.zone,
+            strategy=self,
+            refresh=self._record_refresh,
+        )
+        self.networks = Networks(self.room)
+        self.subnets = Subnets(self.room)
+        self.ports = Ports(self.room)
+        self.security_groups = SecurityGroups(self.room)
+        self.security_group_rules = SecurityGroupRules(self.room)
+        self.servers = ServerPorts(self.room, self.ports)
+        self.here = HostSide(self.room, self.host, driver)
+
+    # -- hooks of the strategy
+
+    def choose_segment(self, tx: Tx, asked: Segment) -> Segment:
+        """See Strategy."""
+        raise NotImplementedError
+
+    def largest_mtu(self, network_type: str) -> int:
+        """The configured MTU: nothing is wrapped around the packets."""
+        return self.config.options.network.mtu
+
+    def wants_dhcp(self, subnet: Subnet) -> bool:
+        """DHCP where the subnet asks for it."""
+        return subnet.enable_dhcp
+
+    def nat(self, network: Network) -> bool:
+        """Behind the host's address, but for external networks, whose addresses the world knows."""
+        return not network.external
+
+    def gateway_here(self, subnet: Subnet) -> str | None:
+        """Every host is the gateway of its own ports."""
+        return subnet.gateway_ip
+
+    def vif(self, port: Port) -> Vif:
+        """An interface on the host's bridge, filtered by the host."""
+        if not port.host:
+            return Vif("unbound", {})
+        return Vif("bridge", {"connectivity": "l2", "port_filter": port.port_security_enabled})
+
+    # -- this host
+
+    async def init_host(self, ctx: Context) -> None:
+        """This host has the networks and ports of its rows, and no others. Raises DriverError when it can't serve."""
+        await self.here.open()
+
+    async def close_host(self) -> None:
+        """Let go of the driver; what guests use stays."""
+        await self.here.close()
+
+    @periodic(every=10)
+    async def reconcile(self, ctx: Context) -> None:
+        """Bring this host's networks and ports and their rows back to agreement."""
+        await self.here.look()
+
+    @task(deadline=600, resource=HOST_RESOURCE, retries=8)
+    async def refresh(self, ctx: Context, host: str) -> None:
+        """This host follows what was changed. What can't be done in time is left to `reconcile`."""
+        await self.here.settle(full=False)
+
+    @property
+    def on_metadata_socket(self) -> SocketTaker | None:
+        """Called once a network of this host, with the socket on which its guests ask for metadata."""
+        return self.here.on_metadata_socket
+
+    @on_metadata_socket.setter
+    def on_metadata_socket(self, taker: SocketTaker | None) -> None:
+        self.here.on_metadata_socket = taker
+
+    @property
+    def on_metadata_gone(self) -> SocketDropper | None:
+        """Called when the network has left this host."""
+        return self.here.on_metadata_gone
+
+    @on_metadata_gone.setter
+    def on_metadata_gone(self, dropper: SocketDropper | None) -> None:
+        self.here.on_metadata_gone = dropper
+
+    # -- for servers
+
+    async def check_requests(
+        self, ctx: Context, requests: tuple[NicRequest, ...] | None, security_groups: tuple[str, ...]
+    ) -> tuple[NicRequest, ...]:
+        """The requested interfaces with their networks, if they are possible now; None asks for the only network.
+
+        Raises BadRequest, Conflict, Forbidden, QuotaExceeded in Nova's words. Changes nothing.
+        """
+        return await self.db.read(lambda tx: self.servers.check(tx, ctx, requests, security_groups))
+
+    async def allocate_for_server(
+        self,
+        ctx: Context,
+        server_id: str,
+        host: str,
+        hostname: str,
+        requests: tuple[NicRequest, ...],
+        security_groups: tuple[str, ...],
+    ) -> tuple[NicInfo, ...]:
+        """The server has its ports, bound on `host`, in the order of the requests. Safe to repeat, also elsewhere.
+
+        Raises Conflict when an address or port was taken meanwhile, QuotaExceeded, BadRequest.
+        """
+        place = ServerPlace(server_id, host, hostname)
+        allocate = partial(self.servers.allocate, ctx=ctx, server=place, requests=requests, groups=security_groups)
+        for _ in range(ALLOCATION_TRIES):
+            try:
+                return await self.db.write(allocate, ctx, why="ports for a server")
+            except Duplicate:
+                continue
+        return await self.db.write(allocate, ctx, why="ports for a server")
+
+    @remote(wait=60)
+    async def plug_server(self, ctx: Context, server_id: str) -> tuple[Plugged, ...]:
+        """The server's ports are real on this host, in order. Safe to repeat. Raises DriverError."""
+        return await self.here.plug(ctx, server_id)
+
+    @remote(wait=60)
+    async def unplug_server(self, ctx: Context, server_id: str) -> None:
+        """The server's ports are real nowhere on this host. Safe to repeat. Raises DriverError."""
+        await self.here.unplug(ctx, server_id)
+
+    async def deallocate_for_server(self, ctx: Context, server_id: str) -> None:
+        """Ports the cloud made for the server are gone, its user's own are free. Safe to repeat."""
+        await self.db.write(lambda tx: self.servers.release(tx, ctx, server_id), ctx, why="the server is gone")
+
+    async def nics_of(self, ctx: Context, server_ids: Sequence[str]) -> dict[str, tuple[NicInfo, ...]]:
+        """The interfaces of these servers in order; servers without any are missing."""
+        return await self.db.read(lambda tx: self.servers.nics(tx, server_ids))
+
+    async def security_groups_of(self, ctx: Context, server_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The names of the groups that these servers' ports are in."""
+        return await self.db.read(lambda tx: self.servers.group_names(tx, server_ids))
+
+    async def server_at(self, ctx: Context, network_id: str, ip: str) -> str | None:
+        """The server that has this address on this network."""
+        return await self.db.read(lambda tx: servers.server_at(tx, network_id, ip))
+
+    # -- inside
+
+    def _record_refresh(self, tx: Tx, ctx: Context, host: str) -> Task:
+        return self.on(host).refresh.record(tx, ctx, host)

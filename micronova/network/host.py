@@ -1,0 +1,207 @@
+"""This host's side: what the driver has follows what the rows say, again and again, from any state.
+
+One thing at a time: plugging, unplugging and reconciling share a lock, so that none sees another's half.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from micronova.context import Context
+from micronova.db import Tx
+from micronova.errors import DriverError
+from micronova.network import db, specs
+from micronova.network.contract import Plugged
+from micronova.network.db import Port
+from micronova.network.driver import NetworkDriver, NetworkSpec, PortSpec
+from micronova.network.room import Room
+from micronova.network.specs import View
+
+LOG = logging.getLogger(__name__)
+
+FULL_EVERY = 6
+"""Of so many periodic looks one applies all filters again, whether or not they changed."""
+
+SocketTaker = Callable[[str, socket.socket], Awaitable[None]]
+SocketDropper = Callable[[str], Awaitable[None]]
+
+
+class HostSide:
+    """Networks and ports of one host."""
+
+    def __init__(self, room: Room, host: str, driver: NetworkDriver) -> None:
+        self.on_metadata_socket: SocketTaker | None = None
+        self.on_metadata_gone: SocketDropper | None = None
+        self._room = room
+        self._host = host
+        self._driver = driver
+        self._lock = asyncio.Lock()
+        self._networks: dict[str, NetworkSpec] = {}
+        self._ports: dict[str, PortSpec] = {}
+        self._listening: set[str] = set()
+        self._looks = 0
+
+    async def open(self) -> None:
+        """The driver is ready and the host as the rows say, but for what the driver refuses now: that heals later.
+
+        Raises DriverError when the driver can't serve here.
+        """
+        await self._driver.init_host()
+        try:
+            await self.settle(full=True)
+        except DriverError as err:
+            LOG.warning("%s: not all networks could be made, trying again: %s", self._host, err)
+
+    async def close(self) -> None:
+        """Connections to the driver and guests' metadata sockets are let go; networks and ports stay."""
+        for network_id in sorted(self._listening):
+            await self._metadata_gone(network_id)
+        await self._driver.close()
+
+    async def look(self) -> None:
+        """One periodic look. Raises DriverError when something could not be brought in order."""
+        self._looks += 1
+        await self.settle(full=self._looks % FULL_EVERY == 0)
+
+    async def settle(self, *, full: bool) -> None:
+        """What the driver has is what the rows say; with `full`, all filters are applied even where nothing changed.
+
+        One network's or port's trouble doesn't keep the others from being served; the first is raised at the end.
+        """
+        async with self._lock:
+            view = await self._room.db.read(lambda tx: specs.load(tx, specs.wanted_ports(tx, self._host)))
+            there = {facts.id for facts in await self._driver.list_ports()}
+            troubles = await self._remove_ports(there - {port.id for port in view.ports})
+            troubles += await self._ensure_networks(view, view.networks)
+            wanted = [specs.port_spec(view, port) for port in view.ports]
+            stale = [spec for spec in wanted if full or spec.id not in there or self._ports.get(spec.id) != spec]
+            troubles += await self._ensure_ports(stale)
+            extra = set(await self._driver.list_networks()) - set(view.networks)
+            troubles += await self._remove_networks(extra)
+        if troubles:
+            raise troubles[0]
+
+    async def plug(self, ctx: Context, server_id: str) -> tuple[Plugged, ...]:
+        """The server's ports are real here and ACTIVE. Raises DriverError; repeating is safe."""
+        async with self._lock:
+            view, mine = await self._room.db.read(lambda tx: self._view_of(tx, server_id))
+            if not mine:
+                return ()
+            for network_id in sorted({port.network_id for port in mine}):
+                await self._ensure_network(view, network_id)
+            wanted = [specs.port_spec(view, port) for port in mine]
+            if len(wanted) == 1:
+                await self._driver.ensure_port(wanted[0])
+            else:
+                await self._driver.ensure_ports(tuple(wanted))
+            self._ports.update((spec.id, spec) for spec in wanted)
+            await self._room.db.write(lambda tx: _mark(tx, mine, "ACTIVE"), ctx, why="the ports are real")
+        networks = view.networks
+        return tuple(
+            Plugged(port_id=port.id, mac=port.mac, device=spec.device, mtu=networks[port.network_id].mtu)
+            for port, spec in zip(mine, wanted, strict=True)
+        )
+
+    async def unplug(self, ctx: Context, server_id: str) -> None:
+        """The server's ports aren't real here any more; networks without ports are gone. Repeating is safe."""
+        async with self._lock:
+            ports = await self._room.db.read(lambda tx: db.ports_of_devices(tx, [server_id]))
+            mine = [port for port in ports if port.host in (self._host, "")]
+            await self._room.db.write(lambda tx: _mark(tx, mine, "DOWN"), ctx, why="the ports are unplugged")
+            troubles = await self._remove_ports(port.id for port in mine)
+            left = await self._room.db.read(lambda tx: specs.load(tx, specs.wanted_ports(tx, self._host)))
+            gone = {port.network_id for port in mine} - set(left.networks)
+            troubles += await self._remove_networks(gone & set(self._networks))
+            troubles += await self._ensure_networks(left, {port.network_id for port in mine} & set(left.networks))
+        if troubles:
+            raise troubles[0]
+
+    # -- inside
+
+    def _view_of(self, tx: Tx, server_id: str) -> tuple[View, list[Port]]:
+        """The server's ports on this host in order, and a view with all ports of their networks here."""
+        mine = [port for port in db.ports_of_devices(tx, [server_id]) if port.host == self._host]
+        networks = sorted({port.network_id for port in mine})
+        return specs.load(tx, specs.ports_with(tx, self._host, networks, server_id)), mine
+
+    async def _ensure_networks(self, view: View, ids: Iterable[str]) -> list[DriverError]:
+        troubles = []
+        for network_id in sorted(ids):
+            try:
+                await self._ensure_network(view, network_id)
+            except DriverError as err:
+                LOG.warning("network %s: %s", network_id, err)
+                troubles.append(err)
+        return troubles
+
+    async def _ensure_network(self, view: View, network_id: str) -> None:
+        spec = specs.network_spec(view, network_id, self._room.strategy, self._room.options.domain)
+        await self._driver.ensure_network(spec)
+        self._networks[network_id] = spec
+        if self.on_metadata_socket is None or network_id in self._listening:
+            return
+        listening = await self._driver.metadata_socket(network_id)
+        if listening is not None:
+            self._listening.add(network_id)
+            await self.on_metadata_socket(network_id, listening)
+
+    async def _ensure_ports(self, wanted: Sequence[PortSpec]) -> list[DriverError]:
+        """All at once; when that is refused, one by one, to serve those that can be."""
+        if not wanted:
+            return []
+        try:
+            await self._driver.ensure_ports(tuple(wanted))
+        except DriverError as err:
+            LOG.warning("%d ports at once: %s; now one by one", len(wanted), err)
+            return await self._ensure_each(wanted)
+        self._ports.update((spec.id, spec) for spec in wanted)
+        return []
+
+    async def _ensure_each(self, wanted: Sequence[PortSpec]) -> list[DriverError]:
+        troubles = []
+        for spec in wanted:
+            try:
+                await self._driver.ensure_port(spec)
+                self._ports[spec.id] = spec
+            except DriverError as err:
+                LOG.warning("port %s: %s", spec.id, err)
+                troubles.append(err)
+        return troubles
+
+    async def _remove_ports(self, ids: Iterable[str]) -> list[DriverError]:
+        troubles = []
+        for id in sorted(ids):
+            self._ports.pop(id, None)
+            try:
+                await self._driver.remove_port(id)
+            except DriverError as err:
+                LOG.warning("port %s: %s", id, err)
+                troubles.append(err)
+        return troubles
+
+    async def _remove_networks(self, ids: Iterable[str]) -> list[DriverError]:
+        troubles = []
+        for id in sorted(ids):
+            self._networks.pop(id, None)
+            try:
+                await self._metadata_gone(id)
+                await self._driver.remove_network(id)
+            except DriverError as err:
+                LOG.warning("network %s: %s", id, err)
+                troubles.append(err)
+        return troubles
+
+    async def _metadata_gone(self, network_id: str) -> None:
+        if network_id in self._listening:
+            self._listening.discard(network_id)
+            if self.on_metadata_gone is not None:
+                await self.on_metadata_gone(network_id)
+
+
+def _mark(tx: Tx, ports: Sequence[Port], status: str) -> None:
+    """The ports have this status, as far as they are still there and still where they were."""
+    for port in ports:
+        now = tx.first(Port, id=port.id)
+        if now is not None and now.host == port.host and now.status != status:
+            tx.change(now, status=status, updated_at=tx.now)

@@ -1,0 +1,64 @@
+"""Who may do what to networks, subnets, ports and security groups unless an operator says otherwise.
+
+Roles and rule names as Neutron has them. Who sees a row at all is decided by the collections: what isn't seen is
+NotFound.
+"""
+
+MEMBER = "rule:project_member_or_admin"
+READER = "rule:project_reader_or_admin"
+ADMIN = "rule:admin"
+NETWORK_OWNER = "role:member and tenant_id:%(network:tenant_id)s"
+OWNER_OF_NETWORK_OR_ADMIN = f"{ADMIN} or ({NETWORK_OWNER})"
+OWNER_OR_NETWORK_OWNER = f"{MEMBER} or ({NETWORK_OWNER})"
+
+
+def _plain(noun: str, change: str = MEMBER) -> dict[str, str]:
+    return {
+        f"create_{noun}": MEMBER,
+        f"get_{noun}": READER,
+        f"update_{noun}": change,
+        f"delete_{noun}": change,
+    }
+
+
+def _each(verbs: tuple[str, ...], noun: str, names: tuple[str, ...], rule: str) -> dict[str, str]:
+    return {f"{verb}_{noun}:{name}": rule for verb in verbs for name in names}
+
+
+BOTH = ("create", "update")
+PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
+BINDING = ("binding:host_id", "binding:profile")
+
+RULES: dict[str, str] = {
+    **_plain("network"),
+    **_each(BOTH, "network", ("shared", "router:external", "is_default"), ADMIN),
+    **_each(("create", "get"), "network", PROVIDER, ADMIN),
+    **_plain("subnet"),
+    "create_subnet": OWNER_OF_NETWORK_OR_ADMIN,
+    "update_subnet": OWNER_OF_NETWORK_OR_ADMIN,
+    "delete_subnet": OWNER_OF_NETWORK_OR_ADMIN,
+    **_plain("port", OWNER_OR_NETWORK_OWNER),
+    **_each(
+        BOTH,
+        "port",
+        (
+            "mac_address",
+            "fixed_ips:ip_address",
+            "device_owner",
+            "port_security_enabled",
+            "allowed_address_pairs",
+        ),
+        OWNER_OF_NETWORK_OR_ADMIN,
+    ),
+    "update_port:mac_address": f"{ADMIN} or rule:service",
+    **_each(BOTH, "port", BINDING, f"{ADMIN} or rule:service"),
+    **_each(("get",), "port", (*BINDING, "binding:vif_type", "binding:vif_details"), f"{ADMIN} or rule:service"),
+    **_plain("security_group"),
+    **_plain("security_group_rule"),
+    "get_quota": READER,
+    "update_quota": ADMIN,
+    "delete_quota": ADMIN,
+    "get_agent": ADMIN,
+    "update_agent": ADMIN,
+    "get_network_ip_availability": ADMIN,
+}
