@@ -128,8 +128,6 @@ def decode(raw: bytes, kind: type[T]) -> T:
         raise BadRequest("The request body is nested too deeply.") from err
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
         raise BadRequest(f"The request body is not valid JSON: {err}") from err
-    except RecursionError as err:
-        raise BadRequest("The request body is nested too deeply.") from err
 
 
 def explain(err: msgspec.ValidationError) -> str:

@@ -72,7 +72,10 @@ class Service:
         await self.runner.stop()
         for manager in reversed(self._begun):
             manager.serving = False
-            await manager.close_host()
+            try:
+                await manager.close_host()
+            except Error as err:
+                LOG.warning("%s does not let go of its host: %s", manager.topic, err)
         if self._begun:
             with contextlib.suppress(Error):
                 await self._report(stopped=True)

@@ -22,6 +22,11 @@ class Recording(WidgetManager):
         self.did.append(f"close serving={self.serving}")
 
 
+class Clinging(WidgetManager):
+    async def close_host(self):
+        raise DriverError("it does not let go")
+
+
 class Refusing(WidgetManager):
     async def init_host(self, ctx):
         raise DriverError("no widgets can be made here")
@@ -94,6 +99,16 @@ async def test_a_service_reports_that_it_lives_and_that_it_stopped(runtime):
     now = runtime.clock.now()
     assert [("widget", "h1", True)] == [(row.topic, row.host, heartbeat.is_up(row, now, 60)) for row in alive]
     assert [False] == [heartbeat.is_up(row, now, 60) for row in gone]
+
+
+async def test_a_manager_that_cannot_let_go_keeps_nobody_from_stopping(runtime):
+    service = Service(runtime, [WidgetManager(runtime, "h1"), Clinging(runtime, "h1")], "h1")
+    await service.start()
+
+    await service.stop()
+
+    gone = await runtime.db.read(heartbeat.services)
+    assert [True] == [row.stopped for row in gone]
 
 
 async def test_stopping_twice_changes_nothing(runtime):

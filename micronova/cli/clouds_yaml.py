@@ -33,7 +33,10 @@ def user_file() -> Path:
 
 
 def put(file: Path, clouds: dict[str, dict[str, Any]]) -> None:
-    """Make `file` hold these clouds besides the others in it. Raises ConfigError when it is not YAML of that form."""
+    """Make `file` hold these clouds besides the others in it.
+
+    Raises ConfigError when it is not YAML of that form, or can't be written.
+    """
     text = "\n".join(("clouds:", *_lines(clouds, "  "), ""))
     if not file.exists():
         _write(file, text)
@@ -41,8 +44,10 @@ def put(file: Path, clouds: dict[str, dict[str, Any]]) -> None:
     if file.read_bytes() == text.encode():
         return
     document = _read(file)
-    known = document.setdefault("clouds", {})
-    if known is None or not hasattr(known, "update"):
+    if document.get("clouds") is None:
+        document["clouds"] = {}
+    known = document["clouds"]
+    if not hasattr(known, "update"):
         raise ConfigError(f"{file}: `clouds` is not a table; it was left as it is")
     if all(known.get(name) == cloud for name, cloud in clouds.items()):
         return
@@ -51,12 +56,15 @@ def put(file: Path, clouds: dict[str, dict[str, Any]]) -> None:
 
 
 def remove(file: Path, clouds: dict[str, str]) -> None:
-    """Take out these clouds (name -> auth_url) where they are still the ones we wrote."""
+    """Take out these clouds (name -> password) where they are still ours: a password is of one cloud alone.
+
+    Raises ConfigError when the file is not YAML of that form, or can't be written.
+    """
     if not file.exists():
         return
     document = _read(file)
     known = document.get("clouds") or {}
-    ours = [name for name, url in clouds.items() if (known.get(name) or {}).get("auth", {}).get("auth_url") == url]
+    ours = [name for name, password in clouds.items() if _password(known, name) == password]
     for name in ours:
         del known[name]
     if ours and not known and len(document) == 1:
@@ -65,29 +73,40 @@ def remove(file: Path, clouds: dict[str, str]) -> None:
         _write(file, document)
 
 
+def _password(known: Any, name: str) -> Any:
+    for key in (name, "auth", "password"):
+        known = known.get(key) if isinstance(known, dict) else None
+    return known
+
+
 def read(file: Path) -> dict[str, Any]:
-    """The clouds in `file` by name; none when it is missing."""
-    return dict(_read(file).get("clouds") or {})
+    """The clouds in `file` by name, as plain values; none when it is missing."""
+    return dict(_read(file, plain=True).get("clouds") or {})
 
 
-def _yaml() -> Any:
+def _yaml(*, plain: bool = False) -> Any:
     from ruamel.yaml import YAML
 
+    if plain:
+        return YAML(typ="safe", pure=True)
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
     return yaml
 
 
-def _read(file: Path) -> Any:
+def _read(file: Path, *, plain: bool = False) -> Any:
+    """The file's YAML; unless `plain`, with all that is needed to write it again as it was."""
     from ruamel.yaml.error import YAMLError
 
     if not file.exists():
         return {}
     try:
-        document = _yaml().load(file.read_text())
+        document = _yaml(plain=plain).load(file.read_text())
     except (YAMLError, UnicodeDecodeError) as err:
         raise ConfigError(f"{file} is not YAML; it was left as it is") from err
+    except OSError as err:
+        raise ConfigError(f"{file} can't be read: {err.strerror}") from err
     if document is None:
         return {}
     if not hasattr(document, "setdefault"):
@@ -106,13 +125,17 @@ def _lines(table: dict[str, Any], indent: str) -> Iterator[str]:
 
 
 def _write(file: Path, document: Any) -> None:
-    """Make the file hold `document`: YAML, or its text."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Make the file hold `document`: YAML, or its text. Where it is a link, what it leads to is the file."""
+    file = file.resolve()
     draft = file.with_name(file.name + ".new")
-    draft.touch(mode=0o600)
-    with open(draft, "w") as out:
-        if isinstance(document, str):
-            out.write(document)
-        else:
-            _yaml().dump(document, out)
-    draft.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.touch(mode=0o600)
+        with open(draft, "w") as out:
+            if isinstance(document, str):
+                out.write(document)
+            else:
+                _yaml().dump(document, out)
+        draft.replace(file)
+    except OSError as err:
+        raise ConfigError(f"{file} can't be written: {err.strerror}") from err

@@ -196,4 +196,5 @@ def _next_steps(server: dict[str, Any], key: Path, folder: StateFolder, show: Pr
 def _command(folder: StateFolder) -> str:
     """How the user can call this program from where they stand."""
     program = os.path.relpath(Path(sys.executable).parent / "micronova")
-    return program if folder.path == Path("state").absolute() else f"MICRONOVA_STATE={folder.path} {program}"
+    known = folder.path == Path("state").absolute()
+    return program if known else f"MICRONOVA_STATE={shlex.quote(str(folder.path))} {program}"

@@ -32,7 +32,10 @@ async def _down(loaded: Config, folder: StateFolder, *, erase: bool) -> None:
     try:
         await _stop_guests(loaded, erase=erase)
         if erase:
-            clouds_yaml.remove(clouds_yaml.user_file(), user_clouds_of(folder.path))
+            try:
+                clouds_yaml.remove(clouds_yaml.user_file(), user_clouds_of(folder.path))
+            except ConfigError as err:
+                click.echo(str(err), err=True)
             folder.erase()
     finally:
         folder.release()

@@ -22,6 +22,14 @@ FLAGS = {
 """Command-line flags by the option they set."""
 
 
+class Record(msgspec.Struct, frozen=True):
+    """What is remembered of a start."""
+
+    options: dict[str, Any]
+    origins: dict[str, str]
+    plugins: dict[str, Any]
+
+
 def from_flags(given: dict[str, Any]) -> Config:
     """The configuration of a start: file < environment < flags."""
     flags = {option: given[flag] for flag, option in FLAGS.items() if given.get(flag) not in (None, False)}
@@ -34,7 +42,7 @@ def check_listen(listen: str) -> tuple[str, int]:
     """Host and port of HOST:PORT. Raises ConfigError when it is not one."""
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f"configuration: api.listen: {listen!r} is not HOST:PORT")
     return host, int(port)
 
@@ -49,7 +57,7 @@ def record(settings: Config) -> None:
     draft = settings.state / (RECORD + ".new")
     draft.touch(mode=0o600)
     draft.write_bytes(
-        msgspec.json.encode({"options": settings.options, "origins": settings.origins, "plugins": settings.plugins})
+        msgspec.json.encode(Record(msgspec.to_builtins(settings.options), settings.origins, settings.plugins))
     )
     draft.replace(settings.state / RECORD)
 
@@ -58,12 +66,12 @@ def recorded(state: str | None) -> Config:
     """The options that the folder's last start had. Raises ConfigError when there is no cloud in it."""
     folder = state_of(state)
     try:
-        kept = msgspec.json.decode((folder / RECORD).read_bytes())
+        kept = msgspec.json.decode((folder / RECORD).read_bytes(), type=Record)
     except OSError as err:
         raise ConfigError(f"there is no cloud in {folder}; `micronova up --state {folder}` makes one") from err
     except msgspec.DecodeError as err:
         raise ConfigError(f"{folder / RECORD} is damaged: {err}") from err
-    flags = dict(config.flat(kept["options"]))
+    flags = dict(config.flat(kept.options))
     flags["state"] = str(folder)
     loaded = config.load(flags=flags)
-    return Config(loaded.options, kept["origins"], kept["plugins"])
+    return Config(loaded.options, kept.origins, kept.plugins)

@@ -154,7 +154,10 @@ async def _then_wait(
         return
     from micronova.cli import demo as scene
 
-    clouds_yaml.put(clouds_yaml.user_file(), clouds)
+    try:
+        clouds_yaml.put(clouds_yaml.user_file(), clouds)
+    except ConfigError as err:
+        show.line(f"{err}; clients find the cloud with OS_CLIENT_CONFIG_FILE={folder.path / 'clouds.yaml'}")
     showing = asyncio.create_task(scene.run(cloud, folder, clouds["micronova"], show), name="demo")
     await asyncio.wait([waiting, showing], return_when=asyncio.FIRST_COMPLETED)
     if showing.done():
@@ -208,5 +211,5 @@ def _clouds(url: str, admin: str, member: str, region: str) -> dict[str, dict[st
 
 
 def user_clouds_of(folder: Path) -> dict[str, str]:
-    """The clouds that were written for users, with their addresses."""
-    return {name: cloud["auth"]["auth_url"] for name, cloud in clouds_yaml.read(folder / "clouds.yaml").items()}
+    """The clouds that were written for users, with their passwords."""
+    return {name: cloud["auth"]["password"] for name, cloud in clouds_yaml.read(folder / "clouds.yaml").items()}

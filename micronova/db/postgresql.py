@@ -83,7 +83,7 @@ class PostgreSQL:
             return BadRequest(f"A value can't be stored: {err}")
         state = (isinstance(err, self._client.Error) and err.sqlstate) or ""
         if state == FULL:
-            return NoSpace("The database's disk is full.")
+            return NoSpace("The database's disk is full.", status=503)
         if state.startswith(NOT_NOW):
             return Unavailable(f"The database does not take it now: {err}")
         return None

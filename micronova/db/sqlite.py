@@ -79,7 +79,7 @@ class SQLite:
 
     def meaning(self, err: Exception) -> Error | None:
         if _code(err) == sqlite3.SQLITE_FULL:
-            return NoSpace("The database's disk is full.")
+            return NoSpace("The database's disk is full.", status=503)
         if _code(err) in BROKEN:
             return Unavailable(f"The database can't be used: {err}")
         if isinstance(err, OverflowError | UnicodeEncodeError):

@@ -1,12 +1,13 @@
 """Takes in an image's bytes as they stream: hashed, looked at, bounded, kept by the store. Knows no database."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator
 
 import msgspec
 
-from micronova.errors import BadRequest, NoSpace, TooLarge
+from micronova.errors import BadRequest, DriverError, NoSpace, TooLarge
 from micronova.image.driver import ImageStore
 from micronova.image.formats import WHOLE_HEADER, Content
 
@@ -55,6 +56,9 @@ class Reception:
                 raise BadRequest(f"The image is refused because it is not safe to open: {received.content.unsafe}.")
             await self._store.commit(name)
         except NoSpace as err:
+            # At once: to note that they are gone the database may need the space that they took.
+            with contextlib.suppress(DriverError):
+                await self._store.remove(name)
             raise NoSpace(f"Image storage media is full: {err}", status=413) from err
         return received
 

@@ -215,6 +215,18 @@ def _raw() -> socket.socket:
     return raw
 
 
+@contextlib.contextmanager
+def enter(path: Path) -> Iterator[None]:
+    """This thread, and what it starts, is in the network namespace at `path` meanwhile."""
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        _setns(path)
+        yield
+    finally:
+        _setns_fd(here)
+        os.close(here)
+
+
 def _setns(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY)
     try:
