@@ -98,7 +98,7 @@ async def until_signal() -> None:
 
 
 def run(main: Any) -> None:
-    """Run a coroutine on uvloop where that is installed. Garbage is not collected until the start is over (until_signal)."""
+    """Run a coroutine on uvloop where there is one. Garbage is collected once the start is over (until_signal)."""
     gc.disable()
     try:
         import uvloop
