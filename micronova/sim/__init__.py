@@ -1,8 +1,12 @@
 """The simulated world: whole clouds on fake drivers under a virtual clock, with faults, and what must always be true.
 
-    loop.py        an event loop whose time passes only when nothing else can happen
-    world.py       a cloud of several hosts in one process
-    faults.py      what goes wrong, when: bus, database, drivers, whole hosts
-    workload.py    what users do, at random
-    invariants.py  what must be true after every event, and what once everything has healed
+loop.py         an event loop whose time passes only when nothing else can happen
+world.py        a cloud of several hosts in one process; life.py: how a process dies
+gates.py        where a process touches bus, database and drivers, and is refused, held up, or dies
+faults.py       what goes wrong, when: bus, database, drivers, whole hosts
+workload.py     what users do, at random
+snapshot.py     all that is true at one moment
+invariants.py   what must be true after every event, and what once everything has healed
+history.py      whether the journal explains every row, and a sum over a whole life
+simulation.py   one seed from beginning to end; many.py: many of them
 """

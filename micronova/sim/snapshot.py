@@ -1,0 +1,100 @@
+"""All that is true of a simulated cloud at one moment: its rows, and what its machines have."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from micronova.compute.db import Server, ServerInput
+from micronova.compute.driver import GuestFacts
+from micronova.db import Row, Tx
+from micronova.image.db import Image
+from micronova.network import specs
+from micronova.network.db import Address, Membership, Network, Port, Rule, SecurityGroup, Subnet
+from micronova.network.driver import PortSpec
+from micronova.scheduler.db import Allocation
+from micronova.sim.world import World
+from micronova.tasks import Task
+
+R = TypeVar("R", bound=Row)
+
+
+class MachineView(msgspec.Struct, frozen=True):
+    """What a machine has, and the names of its process's asyncio tasks."""
+
+    guests: dict[str, GuestFacts]
+    ports: dict[str, PortSpec]
+    networks: tuple[str, ...]
+    running: tuple[str, ...]
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Rows by class, and machines by name. `stored` names the bytes each host keeps for images.
+
+    `wanted` is what each host's network driver should have.
+    """
+
+    servers: dict[str, Server]
+    inputs: dict[str, ServerInput]
+    tasks: list[Task]
+    allocations: dict[str, Allocation]
+    networks: dict[str, Network]
+    subnets: dict[str, Subnet]
+    ports: dict[str, Port]
+    addresses: list[Address]
+    groups: dict[str, SecurityGroup]
+    rules: list[Rule]
+    memberships: list[Membership]
+    images: dict[str, Image]
+    stored: dict[str, frozenset[str]]
+    machines: dict[str, MachineView]
+    wanted: dict[str, dict[str, PortSpec]]
+
+    def of_project(self, rows: Iterable[Any], project_id: str) -> list[Any]:
+        return [row for row in rows if row.project_id == project_id]
+
+
+async def take(world: World, *, wanted: bool = False) -> Snapshot:
+    """The cloud as it is now; `wanted` also asks what drivers should have."""
+    machines = {}
+    for machine in world.hosts:
+        guests = {guest.id: guest for guest in await machine.compute.list()}
+        running = tuple(machine.process.life.names) if machine.process is not None else ()
+        networks = tuple(sorted(machine.network.networks))
+        machines[machine.name] = MachineView(guests, dict(machine.network.ports), networks, running)
+    hosts = list(machines) if wanted else []
+    stored = {
+        machine.name: frozenset((*machine.store.committed, *machine.store.incoming))
+        for machine in world.machines.values()
+    }
+    return await world.read(lambda tx: _read(tx, machines, stored, hosts))
+
+
+def _read(tx: Tx, machines: dict[str, MachineView], stored: dict[str, frozenset[str]], hosts: list[str]) -> Snapshot:
+    return Snapshot(
+        servers=_by_id(tx.find(Server)),
+        inputs=_by_id(tx.find(ServerInput)),
+        tasks=tx.find(Task, open=True, order=(("seq", True),)),
+        allocations={row.consumer_id: row for row in tx.find(Allocation)},
+        networks=_by_id(tx.find(Network)),
+        subnets=_by_id(tx.find(Subnet)),
+        ports=_by_id(tx.find(Port)),
+        addresses=tx.find(Address),
+        groups=_by_id(tx.find(SecurityGroup)),
+        rules=tx.find(Rule),
+        memberships=tx.find(Membership),
+        images=_by_id(tx.find(Image)),
+        stored=stored,
+        machines=machines,
+        wanted={host: _wanted(tx, host) for host in hosts},
+    )
+
+
+def _wanted(tx: Tx, host: str) -> dict[str, PortSpec]:
+    ports = specs.wanted_ports(tx, host)
+    view = specs.load(tx, ports)
+    return {port.id: specs.port_spec(view, port) for port in ports}
+
+
+def _by_id(rows: Iterable[Any]) -> dict[str, Any]:
+    return {row.id: row for row in rows}
