@@ -27,8 +27,8 @@ NOT_YET = """\
 | asked for by clients | state |
 |---|---|
 | volumes (Cinder v3), boot from volume, attachments | not there yet; not in the catalog |
-| routers, floating IPs, subnet pools, RBAC, trunks, QoS | not there yet; extensions not announced |
-| interface attach and detach, resize, migrate, shelve, rescue, pause, suspend, createImage | refused: 501, one sentence |
+| address scopes, port forwarding, trunks, QoS, auto-allocated topology | not there yet; extensions not announced |
+| resize, migrate, shelve, rescue, suspend, createImage | refused: 501, one sentence |
 | remote consoles | not there yet: 404 |
 | placement | not there yet; not in the catalog |
 | metadefs and tasks of the image service | empty lists only |
@@ -41,7 +41,7 @@ def config_page() -> str:
     lines = [MADE, "# Configuration\n"]
     lines.append(
         "A TOML file (`--config FILE`) is overruled by the environment (`MICRONOVA_SECTION_KEY`), and that by flags.\n"
-        "`micronova config show` prints each value and where it came from. Unknown or ill-typed options refuse the start.\n"
+        "`micronova config show` prints each value and its origin. Unknown or ill-typed options refuse the start.\n"
     )
     lines += _section("", Options)
     for name, hint in get_type_hints(Options, include_extras=True).items():

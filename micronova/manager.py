@@ -251,8 +251,8 @@ def task(
 
     `resource` names what the first argument is the id of: tasks of one resource run one at a time in the order they
     were recorded. `deadline` is in seconds from recording; then, or when `retries` repetitions failed, the steps done
-    are undone and method `failed` (ctx, *args, error) settles the row. `steps` run before the body, each resumed where a
-    crash left it. `supersedes` ends earlier tasks of the resource. `repeat` False gives up at the first failure.
+    are undone and method `failed` (ctx, *args, error) settles the row. `steps` run before the body, each resumed where
+    a crash left it. `supersedes` ends earlier tasks of the resource. `repeat` False gives up at the first failure.
     """
     options = TaskOptions(deadline, resource, retries, failed, steps, supersedes, repeat)
 

@@ -48,7 +48,7 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     sweep_seconds: Annotated[float, _says("How often to look for tasks whose nudge was lost."), Meta(gt=0)] = 5.0
     lease_seconds: Annotated[float, _says("How long a task stays with a host that no longer renews it.")] = 30.0
-    retry_seconds: Annotated[float, _says("Pause before a failed task's first repetition; it doubles up to 30 s.")] = 1.0
+    retry_seconds: Annotated[float, _says("Pause before a failed task is repeated; it doubles up to 30 s.")] = 1.0
     concurrency: Annotated[int, _says("Most tasks that one service runs at once."), Meta(ge=1)] = 32
     keep_days: Annotated[int, _says("Days to keep finished tasks (they answer instance actions)."), Meta(ge=1)] = 30
 
@@ -126,6 +126,10 @@ class QuotaOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ports: Annotated[int, _says("Ports.")] = 5000
     security_groups: Annotated[int, _says("Security groups.")] = 100
     security_group_rules: Annotated[int, _says("Rules of all security groups.")] = 1000
+    routers: Annotated[int, _says("Routers.")] = 500
+    floating_ips: Annotated[int, _says("Floating IPs.")] = 500
+    subnet_pools: Annotated[int, _says("Subnet pools.")] = -1
+    rbac_policies: Annotated[int, _says("RBAC policies of networks.")] = 500
 
 
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -113,6 +113,6 @@ class WidgetManager(Manager):
 async def eventually(check, *, wait: float = 5.0):
     """Wait until the coroutine function `check` returns something true; returns it."""
     async with asyncio.timeout(wait):
-        while not (found := await check()):
+        while not (found := await check()):  # noqa: ASYNC110 - any condition can be waited for
             await asyncio.sleep(0.005)
     return found

@@ -166,11 +166,15 @@ class ImageBytes(Manager):
     @periodic(every=300)
     async def reconcile(self, ctx: Context) -> None:
         """Free copies of images that are gone; settle images whose bytes will never arrive."""
+        await self.forget_copies()
+        await self._settle(ctx, self._is_lost)
+
+    async def forget_copies(self) -> None:
+        """This host keeps no copy of an image that is gone."""
         keep = await self.db.read(db.locations)
         count = await self._cache.sweep(keep)
         if count:
             LOG.info("%d cached images are gone and were removed from this host", count)
-        await self._settle(ctx, self._is_lost)
 
     # -- inside
 
