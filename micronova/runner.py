@@ -99,7 +99,8 @@ class Runner:
         """Start what may run, end what was cancelled; returns in how many seconds the next task may run."""
         self._wake.clear()
         running = list(self._running)
-        if running:
+        need_care = partial(tasks.need_care, tasks=running, lease=self._lease)
+        if len(running) > 0 and await self._db.read(need_care):
             renew = partial(tasks.renew, tasks=running, lease=self._lease)
             for id in await self._db.write(renew, self._ctx, why="leases of running tasks"):
                 # it may have ended while the database was asked
@@ -196,17 +197,22 @@ class Job:
         await self._close("cancelled")
 
     async def _steps(self, method: TaskMethod[Any, ...], ctx: Context, args: tuple[Any, ...]) -> None:
+        """Go through the steps that are left. The end of one and the beginning of the next are stored together."""
         steps = method.options.steps
+        ended: tuple[StepLog, ...] = ()
         for position in range(self._task.position, len(steps)):
             step = steps[position]
             begun = StepLog(step.name, "running", self._clock.now())
-            await self._note(begun, position)
+            await self._note(*ended, begun, position=position)
             try:
                 await self._call(step.do, ctx, args)
             except Error as err:
-                await self._note(StepLog(step.name, "failed", begun.started_at, self._clock.now(), str(err)), position)
+                failed = StepLog(step.name, "failed", begun.started_at, self._clock.now(), str(err))
+                await self._note(failed, position=position)
                 raise
-            await self._note(StepLog(step.name, "done", begun.started_at, self._clock.now()), position + 1)
+            ended = (StepLog(step.name, "done", begun.started_at, self._clock.now()),)
+        if ended:
+            await self._note(*ended, position=len(steps))
 
     async def _failed(self, method: TaskMethod[Any, ...], ctx: Context, args: tuple[Any, ...], err: Error) -> None:
         """Again later if that may help, else give up."""
@@ -251,7 +257,7 @@ class Job:
             if step.undo:
                 began = self._clock.now()
                 await self._call(step.undo, ctx, args)
-                await self._note(StepLog(step.name, "undone", began, self._clock.now()), position)
+                await self._note(StepLog(step.name, "undone", began, self._clock.now()), position=position)
 
     def _pause(self) -> float:
         """Seconds before the next try: longer each time."""
@@ -261,8 +267,8 @@ class Job:
         run: Callable[..., Awaitable[None]] = getattr(self._manager, name)
         await run(ctx, *args)
 
-    async def _note(self, step: StepLog, position: int) -> None:
-        await self._write(partial(tasks.record_step, step=step, position=position))
+    async def _note(self, *steps: StepLog, position: int) -> None:
+        await self._write(partial(tasks.record_steps, steps=steps, position=position))
 
     async def _close(self, state: str, error: str = "") -> None:
         await self._write(partial(tasks.finish, state=state, error=error))

@@ -9,7 +9,7 @@ crashes: the nudge only makes it soon. Tasks of one resource run one at a time i
     queued, running -> cancelled           a superseding task (a delete) made it pointless
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
 
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from micronova.clock import Clock, after
 from micronova.context import Context
-from micronova.db import INDEX, KEY, SERIAL, Less, Not, Row, Tx, table
+from micronova.db import INDEX, KEY, SERIAL, Greater, Less, Not, Row, Tx, table
 from micronova.db.rows import micros
 
 OPEN = ("queued", "running", "undoing")
@@ -212,12 +212,21 @@ def trim(tx: Tx, days: int) -> int:
     return len(old)
 
 
-def record_step(tx: Tx, task: Task, step: StepLog, *, position: int) -> Task:
-    """Store how a step goes: its last line in the log, and how many steps are finished."""
+def record_steps(tx: Tx, task: Task, steps: Iterable[StepLog], *, position: int) -> Task:
+    """Store how steps go: the last lines of the log, and how many steps are finished."""
     log = task.log
-    if log and log[-1].name == step.name and log[-1].finished_at is None:
-        log = log[:-1]
-    return tx.change(task, log=(*log, step), position=position)
+    for step in steps:
+        if log and log[-1].name == step.name and log[-1].finished_at is None:
+            log = log[:-1]
+        log = (*log, step)
+    return tx.change(task, log=log, position=position)
+
+
+def need_care(tx: Tx, tasks: Sequence[str], lease: Lease) -> bool:
+    """Whether any of these running tasks is ours no longer, is cancelled, or has a lease to be renewed."""
+    soon = Greater(tx.now + timedelta(seconds=lease.seconds / 2))
+    well = tx.count(Task, id=tasks, open=True, cancelled=False, leased_by=lease.by, lease_until=soon)
+    return well < len(tasks)
 
 
 def renew(tx: Tx, tasks: Iterable[str], lease: Lease) -> list[str]:
@@ -228,6 +237,6 @@ def renew(tx: Tx, tasks: Iterable[str], lease: Lease) -> list[str]:
         if task is None or not task.open or task.cancelled or task.leased_by != lease.by:
             lost.append(id)
             continue
-        if task.lease_until is not None and task.lease_until < tx.now + timedelta(seconds=lease.seconds / 2):
+        if task.lease_until is not None and task.lease_until <= tx.now + timedelta(seconds=lease.seconds / 2):
             tx.change(task, lease_until=tx.now + timedelta(seconds=lease.seconds))
     return lost

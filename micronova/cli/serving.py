@@ -60,6 +60,7 @@ class Http:
             access_log=False,
             lifespan="off",
             ws="none",
+            proxy_headers=False,  # api.public_url says how clients see us
             timeout_graceful_shutdown=2,
             server_header=False,
         )

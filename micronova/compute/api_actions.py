@@ -36,8 +36,6 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f]")
 NOT_SUPPORTED = "The requested functionality is not supported."
 
 REFUSED: Mapping[str, tuple[str, str, str]] = {
-    "pause": ("os-pause-server:pause", "pause", NOT_SUPPORTED),
-    "unpause": ("os-pause-server:unpause", "unpause", NOT_SUPPORTED),
     "suspend": ("os-suspend-server:suspend", "suspend", NOT_SUPPORTED),
     "resume": ("os-suspend-server:resume", "resume", NOT_SUPPORTED),
     "rescue": ("os-rescue", "rescue", NOT_SUPPORTED),
@@ -119,6 +117,8 @@ class ActionApi:
             "os-start": self._start,
             "os-stop": self._stop,
             "reboot": self._reboot,
+            "pause": self._pause,
+            "unpause": self._unpause,
             "lock": self._lock,
             "unlock": self._unlock,
             "forceDelete": self._force_delete,
@@ -156,6 +156,14 @@ class ActionApi:
     async def _reboot(self, request: Request, id: str, said: Any) -> Answer:
         how = _read("reboot", said, _Reboot)
         await self._compute.reboot(request.ctx, id, hard=how.type.upper() == "HARD")
+        return ACCEPTED
+
+    async def _pause(self, request: Request, id: str, said: Any) -> Answer:
+        await self._compute.pause(request.ctx, id)
+        return ACCEPTED
+
+    async def _unpause(self, request: Request, id: str, said: Any) -> Answer:
+        await self._compute.unpause(request.ctx, id)
         return ACCEPTED
 
     async def _rebuild(self, request: Request, id: str, said: Any) -> Answer:

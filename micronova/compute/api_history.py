@@ -19,6 +19,10 @@ ACTIONS: Mapping[str, str] = {
     "power_off": "stop",
     "power_on": "start",
     "restart": "reboot",
+    "halt": "pause",
+    "go_on": "unpause",
+    "plug_interface": "attach_interface",
+    "unplug_interface": "detach_interface",
     "rebuild_guest": "rebuild",
 }
 """A task's name to the action's."""

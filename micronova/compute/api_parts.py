@@ -1,4 +1,4 @@
-"""What belongs to a server, on the wire: metadata, tags, addresses, interfaces, security groups, diagnostics."""
+"""What belongs to a server, on the wire: metadata, tags, addresses, security groups, diagnostics."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from micronova.compute.api_create import MAX_TAGS, Metadata, Tag
 from micronova.compute.db import Server
 from micronova.compute.manager import ComputeManager
 from micronova.compute.show import addresses
-from micronova.errors import BadRequest, Error, NotFound
+from micronova.errors import BadRequest, NotFound
 from micronova.http import Answer, Request, Route
 from micronova.network.contract import NicInfo
 
@@ -118,23 +118,6 @@ class PartsApi:
             raise NotFound("Instance is not a member of specified network")
         return {request.path["label"]: shown[request.path["label"]]}
 
-    async def list_interfaces(self, request: Request) -> Any:
-        server, nics = await self._compute.nics(request.ctx, request.path["id"], rule="os-attach-interfaces:list")
-        return {"interfaceAttachments": [show_interface(request, server, nic) for nic in nics]}
-
-    async def show_interface(self, request: Request) -> Any:
-        server, nics = await self._compute.nics(request.ctx, request.path["id"], rule="os-attach-interfaces:show")
-        for nic in nics:
-            if nic.port_id == request.path["port"]:
-                return {"interfaceAttachment": show_interface(request, server, nic)}
-        raise NotFound(f"Instance {server.id} does not have fixed IP or port with id {request.path['port']}")
-
-    async def refuse_interface(self, request: Request) -> Any:
-        rule = "os-attach-interfaces:create" if request.http.method == "POST" else "os-attach-interfaces:delete"
-        action = "attach_interface" if request.http.method == "POST" else "detach_interface"
-        await self._compute.may(request.ctx, request.path["id"], rule, action)
-        raise Error("The requested functionality is not supported.", status=501)
-
     async def security_groups(self, request: Request) -> Any:
         return {"security_groups": await self._compute.security_groups(request.ctx, request.path["id"])}
 
@@ -164,20 +147,6 @@ class PartsApi:
 
     async def _server(self, request: Request, rule: str) -> Server:
         return await self._compute.get(request.ctx, request.path["id"], rule=rule)
-
-
-def show_interface(request: Request, server: Server, nic: NicInfo) -> dict[str, Any]:
-    """One interface of a server."""
-    shown: dict[str, Any] = {
-        "net_id": nic.network_id,
-        "port_id": nic.port_id,
-        "mac_addr": nic.mac,
-        "port_state": "BUILD" if server.vm_state == states.BUILDING else "ACTIVE",
-        "fixed_ips": [{"subnet_id": subnet, "ip_address": ip} for subnet, ip, _ in nic.fixed_ips],
-    }
-    if request.version >= (2, 70):
-        shown["tag"] = nic.tag
-    return shown
 
 
 def show_diagnostics(request: Request, server: Server, nics: Sequence[NicInfo]) -> dict[str, Any]:
@@ -235,10 +204,6 @@ def routes(compute: ComputeManager) -> list[Route]:
         Route("DELETE", f"{server}/tags/{{tag}}", api.delete_tag, since=(2, 26)),
         Route("GET", f"{server}/ips", api.list_ips),
         Route("GET", f"{server}/ips/{{label}}", api.show_ips),
-        Route("GET", f"{server}/os-interface", api.list_interfaces),
-        Route("POST", f"{server}/os-interface", api.refuse_interface),
-        Route("GET", f"{server}/os-interface/{{port}}", api.show_interface),
-        Route("DELETE", f"{server}/os-interface/{{port}}", api.refuse_interface),
         Route("GET", f"{server}/os-security-groups", api.security_groups),
         Route("GET", f"{server}/os-volume_attachments", api.volumes),
         Route("GET", f"{server}/os-volume_attachments/{{volume}}", api.volume),

@@ -80,8 +80,11 @@ class ServerApi:
     async def show(self, request: Request) -> Any:
         """One server."""
         sight = self._sight(request)
+        show = Show(request, sight)
         server, beside = await self._compute.show(request.ctx, request.path["id"], wanted(request, sight, groups=True))
-        return {"server": Show(request, sight).full(server, beside, groups=True)}
+        fixed = self._fragments.get(show.shape, server.id, server.revision) or self._fragments.put(show, server)
+        moving = encode(show.moving(server, beside, groups=True))
+        return Answer(body=b'{"server":%b,%b}' % (fixed, moving[1:]))
 
     # -- changing
 

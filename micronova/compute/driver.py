@@ -8,6 +8,8 @@ import msgspec
 from micronova.errors import Rejected
 
 MAX_VCPUS = 255
+SPARE_SLOTS = 6
+"""Slots that a guest has at its start for devices to be plugged in while it runs, besides those in use."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -107,6 +109,25 @@ class ComputeDriver(Protocol):
         Raises DriverError when it is not running.
         """
 
+    async def pause(self, id: str, *, paused: bool) -> None:
+        """The guest stands still with its memory kept, or goes on; repeating changes nothing.
+
+        Raises DriverError when it does not run.
+        """
+
+    async def attach_nic(self, id: str, nic: Nic) -> None:
+        """The guest has this card: at once if it runs or stands still, and from its next start on.
+
+        Repeating changes nothing. Raises Rejected when a running guest has no slot left, DriverError when there is no
+        such guest or the host refuses.
+        """
+
+    async def detach_nic(self, id: str, port_id: str) -> None:
+        """The guest has no card of this port, neither now nor after its next start. A missing one is success.
+
+        Raises DriverError when a running guest does not let go of it.
+        """
+
     async def inspect(self, id: str) -> GuestFacts:
         """The guest's state now. A guest this host does not have is "absent", not an error."""
 
@@ -123,6 +144,20 @@ class ComputeDriver(Protocol):
 def is_plain_name(id: str) -> bool:
     """Whether `id` can name a guest, and a file, on every host."""
     return _PLAIN_NAME.fullmatch(id) is not None
+
+
+def with_nic(spec: GuestSpec, nic: Nic) -> GuestSpec:
+    """The description with this card: in the place of the port's older one, else as the last."""
+    if any(other.port_id == nic.port_id for other in spec.nics):
+        nics = tuple(nic if other.port_id == nic.port_id else other for other in spec.nics)
+    else:
+        nics = (*spec.nics, nic)
+    return msgspec.structs.replace(spec, nics=nics)
+
+
+def without_nic(spec: GuestSpec, port_id: str) -> GuestSpec:
+    """The description without the port's card."""
+    return msgspec.structs.replace(spec, nics=tuple(nic for nic in spec.nics if nic.port_id != port_id))
 
 
 def check_spec(spec: GuestSpec, *, ram_mib: int) -> None:

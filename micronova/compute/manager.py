@@ -1,8 +1,9 @@
 """The compute manager: servers, from request to removal. Here: what can be asked of them; its parts do the rest.
 
 create.py   requests to rows          build.py      rows to guests, step by step
-power.py    start, stop, reboot       rebuild.py    a new guest for the same server
+power.py    start, stop, pause        rebuild.py    a new guest for the same server
 removal.py  the end of a server       changes.py    names, locks, metadata, tags
+interfaces.py  one more, one less
 reconcile.py  rows and guests of this host in agreement
 """
 
@@ -14,6 +15,7 @@ from micronova import heartbeat
 from micronova.compute import db, states
 from micronova.compute.changes import Changes
 from micronova.compute.db import Server, ServerGroup, ServerLine
+from micronova.compute.interfaces import Interfaces
 from micronova.compute.query import BY_AGE, ServerQuery
 from micronova.compute.rebuild import Rebuilds
 from micronova.compute.reconcile import Reconciles
@@ -51,7 +53,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-class ComputeManager(Rebuilds, Removes, Changes, Groups, Reconciles):
+class ComputeManager(Rebuilds, Interfaces, Removes, Changes, Groups, Reconciles):
     """Servers, from request to removal."""
 
     # -- one server

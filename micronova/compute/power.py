@@ -1,4 +1,7 @@
-"""Servers on and off: start, stop, reboot. What was asked for is recorded; the host does it and says how it ended."""
+"""Servers on, off and standing still: start, stop, reboot, pause.
+
+What was asked for is recorded; the host does it and says how it ended.
+"""
 
 from micronova.compute import db, states
 from micronova.compute.build import Builds, sentence
@@ -50,6 +53,28 @@ class Powers(Builds):
 
         await self.db.write(order, ctx, why=f"{'hard' if hard else 'soft'} reboot by request")
 
+    async def pause(self, ctx: Context, id: str) -> None:
+        """The server is being made to stand still. Raises NotFound, Conflict by its lock, state or host."""
+
+        def order(tx: Tx) -> None:
+            server = self.changeable(tx, ctx, id, "os-pause-server:pause", "pause")
+            self.reachable(tx, server)
+            self.touch(tx, server, task_state=states.PAUSING)
+            self.on(server.host).halt.record(tx, ctx, id)
+
+        await self.db.write(order, ctx, why="pause by request")
+
+    async def unpause(self, ctx: Context, id: str) -> None:
+        """The server is being made to go on. Raises NotFound, Conflict by its lock, state or host."""
+
+        def order(tx: Tx) -> None:
+            server = self.changeable(tx, ctx, id, "os-pause-server:unpause", "unpause")
+            self.reachable(tx, server)
+            self.touch(tx, server, task_state=states.UNPAUSING)
+            self.on(server.host).go_on.record(tx, ctx, id)
+
+        await self.db.write(order, ctx, why="unpause by request")
+
     # -- on the host
 
     @task(deadline=300, resource="server", failed="settle_power")
@@ -73,6 +98,18 @@ class Powers(Builds):
         else:
             await self.bring_up(ctx, id)
         await self.powered(ctx, id, states.ACTIVE, states.RUNNING, "its guest was restarted")
+
+    @task(deadline=300, resource="server", failed="settle_power")
+    async def halt(self, ctx: Context, id: str) -> None:
+        """The guest stands still with its memory kept, and the row says so."""
+        await self.driver.pause(id, paused=True)
+        await self.powered(ctx, id, states.PAUSED, states.POWER_PAUSED, "its guest stands still")
+
+    @task(deadline=300, resource="server", failed="settle_power")
+    async def go_on(self, ctx: Context, id: str) -> None:
+        """The paused guest runs again, and the row says so."""
+        await self.driver.pause(id, paused=False)
+        await self.powered(ctx, id, states.ACTIVE, states.RUNNING, "its guest goes on")
 
     async def settle_power(self, ctx: Context, id: str, *rest: object) -> None:
         """What was asked for did not happen: the row says what the guest is really doing, and why it failed."""
@@ -118,7 +155,7 @@ class Powers(Builds):
         await self.db.write(note, ctx, why=why)
 
 
-def found_power(server: Server, facts: GuestFacts | None) -> dict[str, object]:
+def found_power(server: Server | db.HostedServer, facts: GuestFacts | None) -> dict[str, object]:
     """What a server's row should say of its power, given what its guest does. Nothing when that is not known."""
     if facts is None:
         return {}

@@ -5,9 +5,10 @@ again switches on what should run, if it is configured to.
 """
 
 import logging
+from collections.abc import Sequence
 
 from micronova.compute import db, states
-from micronova.compute.db import Fault, Server
+from micronova.compute.db import Fault, HostedServer, Server
 from micronova.compute.driver import GuestFacts, HostFacts
 from micronova.compute.insight import Insights
 from micronova.compute.power import Powers, found_power
@@ -50,13 +51,22 @@ class Reconciles(Powers, Insights):
     @periodic(every=10)
     async def reconcile(self, ctx: Context) -> None:
         """Rows say what guests do; guests nobody wants are gone."""
-        servers = await self.db.read(lambda tx: db.servers_of_host(tx, self.host))
+        servers = await self.db.read(lambda tx: db.hosted_servers(tx, self.host))
         guests = {guest.id: guest for guest in await self.driver.list()}
         await self.reconcile_power(ctx, servers, guests)
-        now = await self.db.read(lambda tx: db.servers_of_host(tx, self.host))
-        await self._remove_strangers(guests, now)
+        if not guests.keys() <= {server.id for server in servers}:
+            # read again: a server may have come since
+            servers = await self.db.read(lambda tx: db.hosted_servers(tx, self.host))
+            await self._remove_strangers(guests, servers)
 
-    async def reconcile_power(self, ctx: Context, servers: list[Server], guests: dict[str, GuestFacts]) -> None:
+    @periodic(every=600)
+    async def forget_image_copies(self, ctx: Context) -> None:
+        """A host that only runs guests keeps no copy of an image that is gone."""
+        await self.image.forget_copies()
+
+    async def reconcile_power(
+        self, ctx: Context, servers: Sequence[Server | HostedServer], guests: dict[str, GuestFacts]
+    ) -> None:
         """Store what was found of each guest, unless its row was changed since it was read."""
         for server in servers:
             facts = guests.get(server.id)
@@ -69,7 +79,9 @@ class Reconciles(Powers, Insights):
                 LOG.warning("server %s: %s", server.id, why)
                 await self._store_found(ctx, server, found, why)
 
-    async def _store_found(self, ctx: Context, server: Server, found: dict[str, object], why: str) -> None:
+    async def _store_found(
+        self, ctx: Context, server: Server | HostedServer, found: dict[str, object], why: str
+    ) -> None:
         def store(tx: Tx) -> None:
             now = tx.first(Server, id=server.id)
             if now is None or now.revision != server.revision:
@@ -81,7 +93,7 @@ class Reconciles(Powers, Insights):
 
         await self.db.write(store, ctx, why=why)
 
-    async def _remove_strangers(self, guests: dict[str, GuestFacts], servers: list[Server]) -> None:
+    async def _remove_strangers(self, guests: dict[str, GuestFacts], servers: Sequence[Server | HostedServer]) -> None:
         known = {server.id for server in servers}
         for id in guests:
             if id not in known:
@@ -125,7 +137,7 @@ class Reconciles(Powers, Insights):
         )
 
 
-def differs(server: Server, facts: GuestFacts) -> dict[str, object]:
+def differs(server: Server | HostedServer, facts: GuestFacts) -> dict[str, object]:
     """What the row must be told, given what its guest does; nothing while something is being done to the server."""
     if server.task_state is not None or server.vm_state not in WATCHED:
         return {}

@@ -20,7 +20,7 @@ from micronova.errors import ConfigError
 from micronova.plugins import Plugins
 from micronova.schema import metadata
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration in migrations/versions."""
 VERSION_TABLE = "alembic_version"
 EXISTS = {

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from micronova import http
 from micronova.errors import Error
 from micronova.http import Answer, Api, Request, Route
-from micronova.network import api_about, api_quotas, checks, listing, reading, wire
+from micronova.network import api_about, api_quotas, api_routers, checks, listing, reading, wire
 from micronova.network.attributes import Asked, for_create, for_update
 from micronova.network.base import NetworkManager
 from micronova.network.collection import Collection, Found
@@ -44,10 +44,15 @@ def api(manager: NetworkManager, options: Options) -> Api:
         manager.ports,
         manager.security_groups,
         manager.security_group_rules,
+        manager.routers,
+        manager.floating_ips,
+        manager.subnet_pools,
+        manager.rbac_policies,
     )
     routes: list[Route] = []
     for collection in collections:
         routes += Handlers(collection, options.api.max_page).routes()
+    routes += api_routers.routes(manager)
     routes += api_quotas.routes(manager)
     routes += api_about.routes(manager, [collection.resource for collection in collections])
     return Api(name="network", prefix=PREFIX, routes=routes, render=render, statuses=STATUSES)
@@ -58,7 +63,7 @@ def render(status: int, error: Error) -> tuple[str, bytes]:
     if status == 401:
         body: Any = {"error": {"code": 401, "title": "Unauthorized", "message": error.message}}
     else:
-        name = GENERIC.get(error.type, error.type)
+        name = error.facts.get("type") or GENERIC.get(error.type, error.type)
         body = {"NeutronError": {"type": name, "message": error.message, "detail": ""}}
     return http.JSON, http.encode(body)
 

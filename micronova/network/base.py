@@ -3,9 +3,9 @@
 The room's resources are collections, one a noun, which decide; the host side makes them real through the driver.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from micronova.context import Context
 from micronova.db import Database, Tx
@@ -15,18 +15,24 @@ from micronova.network import servers
 from micronova.network.contract import NicInfo, NicRequest, Plugged
 from micronova.network.db import Network, Port, Subnet
 from micronova.network.driver import NetworkDriver
+from micronova.network.floating_ips import FloatingIps
 from micronova.network.host import HostSide, SocketDropper, SocketTaker
 from micronova.network.networks import Networks
 from micronova.network.ports import Ports
+from micronova.network.rbac_policies import RbacPolicies
 from micronova.network.room import HOST_RESOURCE, Room, Segment, Vif
+from micronova.network.router_interfaces import Asked, Interface, RouterInterfaces
+from micronova.network.routers import Routers
 from micronova.network.security_groups import SecurityGroups
 from micronova.network.security_rules import SecurityGroupRules
 from micronova.network.servers import ServerPlace, ServerPorts
+from micronova.network.subnet_pools import SubnetPools
 from micronova.network.subnets import Subnets
 from micronova.policy import Policy
 from micronova.tasks import Task
 
 ALLOCATION_TRIES = 20
+T = TypeVar("T")
 
 
 class NetworkManager(Manager):
@@ -64,6 +70,11 @@ class NetworkManager(Manager):
         self.ports = Ports(self.room)
         self.security_groups = SecurityGroups(self.room)
         self.security_group_rules = SecurityGroupRules(self.room)
+        self.routers = Routers(self.room, self.ports)
+        self.router_interfaces = RouterInterfaces(self.room, self.routers, self.ports)
+        self.floating_ips = FloatingIps(self.room, self.ports)
+        self.subnet_pools = SubnetPools(self.room)
+        self.rbac_policies = RbacPolicies(self.room)
         self.servers = ServerPorts(self.room, self.ports)
         self.here = HostSide(self.room, self.host, driver)
 
@@ -133,6 +144,18 @@ class NetworkManager(Manager):
     def on_metadata_gone(self, dropper: SocketDropper | None) -> None:
         self.here.on_metadata_gone = dropper
 
+    # -- routers
+
+    async def add_router_interface(self, ctx: Context, router_id: str, asked: Asked) -> Interface:
+        """The router joins a network. Raises NotFound, Forbidden, BadRequest, InUse."""
+        add = partial(self.router_interfaces.add, ctx=ctx, router_id=router_id, asked=asked)
+        return await self.insist(add, ctx, "the router joins a network")
+
+    async def remove_router_interface(self, ctx: Context, router_id: str, asked: Asked) -> Interface:
+        """The router has left a network. Raises NotFound, Forbidden, BadRequest, InUse."""
+        remove = partial(self.router_interfaces.remove, ctx=ctx, router_id=router_id, asked=asked)
+        return await self.insist(remove, ctx, "the router leaves a network")
+
     # -- for servers
 
     async def check_requests(
@@ -159,12 +182,12 @@ class NetworkManager(Manager):
         """
         place = ServerPlace(server_id, host, hostname)
         allocate = partial(self.servers.allocate, ctx=ctx, server=place, requests=requests, groups=security_groups)
-        for _ in range(ALLOCATION_TRIES):
-            try:
-                return await self.db.write(allocate, ctx, why="ports for a server")
-            except Duplicate:
-                continue
-        return await self.db.write(allocate, ctx, why="ports for a server")
+        return await self.insist(allocate, ctx, "ports for a server")
+
+    async def detach_from_server(self, ctx: Context, server_id: str, port_id: str) -> None:
+        """The server has no such port: one made for it is gone, its user's own is free. Safe to repeat."""
+        detach = partial(self.servers.detach, ctx=ctx, server_id=server_id, port_id=port_id)
+        await self.db.write(detach, ctx, why="the server gives up a port")
 
     @remote(wait=60)
     async def plug_server(self, ctx: Context, server_id: str) -> tuple[Plugged, ...]:
@@ -193,6 +216,15 @@ class NetworkManager(Manager):
         return await self.db.read(lambda tx: servers.server_at(tx, network_id, ip))
 
     # -- inside
+
+    async def insist(self, fn: Callable[[Tx], T], ctx: Context, why: str) -> T:
+        """What a transaction that takes addresses returns; lost against another one for an address, it looks again."""
+        for _ in range(ALLOCATION_TRIES):
+            try:
+                return await self.db.write(fn, ctx, why=why)
+            except Duplicate:
+                continue
+        return await self.db.write(fn, ctx, why=why)
 
     def _record_refresh(self, tx: Tx, ctx: Context, host: str) -> Task:
         return self.on(host).refresh.record(tx, ctx, host)

@@ -64,17 +64,17 @@ class Collection(Generic[R]):
         """Record all of these, or none. Raises what makes one of them impossible."""
 
         def record(tx: Tx) -> Found[R]:
-            return self.found(tx, [self._create_one(tx, ctx, one) for one in asked])
+            return self.found_by(tx, ctx, [self._create_one(tx, ctx, one) for one in asked])
 
         return await self._write(record, ctx, f"{self.noun} created by request")
 
     async def get(self, ctx: Context, id: str) -> Found[R]:
         """One that the caller sees. Raises NotFound."""
-        return await self.room.db.read(lambda tx: self.found(tx, [self.visible(tx, ctx, id)]))
+        return await self.room.db.read(lambda tx: self.found_by(tx, ctx, [self.visible(tx, ctx, id)]))
 
     async def find(self, ctx: Context, search: Search) -> Found[R]:
         """What the caller sees of what matches, in order. Raises NotFound when the marker is gone."""
-        return await self.room.db.read(lambda tx: self.found(tx, self.search(tx, ctx, search)))
+        return await self.room.db.read(lambda tx: self.found_by(tx, ctx, self.search(tx, ctx, search)))
 
     async def update(self, ctx: Context, id: str, asked: Asked, revision: int | None = None) -> Found[R]:
         """Change what was asked for. Raises NotFound, Forbidden, and what makes the change impossible."""
@@ -83,7 +83,7 @@ class Collection(Generic[R]):
             row = self.owned(tx, ctx, id, "update", revision)
             rules = (*asked.rules, *self.further_rules("update", asked.values))
             self._pass(ctx, rules, self.target(tx, row))
-            return self.found(tx, [self.alter(tx, ctx, row, asked.values)])
+            return self.found_by(tx, ctx, [self.alter(tx, ctx, row, asked.values)])
 
         return await self._write(record, ctx, f"{self.noun} changed by request")
 
@@ -146,12 +146,16 @@ class Collection(Generic[R]):
         """The rows with what is shown inside of them."""
         return Found(list(rows))
 
+    def found_by(self, tx: Tx, ctx: Context, rows: Sequence[R]) -> Found[R]:
+        """The same, where it depends on who asks."""
+        return self.found(tx, rows)
+
     # -- inside a transaction
 
     def visible(self, tx: Tx, ctx: Context, id: str) -> R:
         """The row if the caller sees it. Raises NotFound."""
         row: R | None = tx.first(self.row, id=id)
-        if row is None or not (ctx.is_admin or self.sees(tx, ctx, row)):
+        if row is None or not (ctx.is_admin or (ctx.project_id and self.sees(tx, ctx, row))):
             raise missing(self.noun, id)
         return row
 
@@ -182,7 +186,7 @@ class Collection(Generic[R]):
         order = _full_order(search)
         after = self.visible(tx, ctx, search.marker) if search.marker else None
         most = None if search.tests else search.limit
-        scopes = [{}] if ctx.is_admin else self.scopes(tx, ctx)
+        scopes: list[Where] = [{}] if ctx.is_admin else self.scopes(tx, ctx) if ctx.project_id else []
         asked = dict(search.where)
         for name, values in search.related.items():
             ids = self.related(tx, name, values)

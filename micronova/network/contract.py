@@ -13,7 +13,10 @@ class NicRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NicInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One interface of a server. `fixed_ips` are (subnet_id, ip, ip_version); `created`: the cloud made the port."""
+    """One interface of a server. `fixed_ips` are (subnet_id, ip, ip_version); `created`: the cloud made the port.
+
+    `status` is its port's: ACTIVE when it is real on the server's host.
+    """
 
     port_id: str
     network_id: str
@@ -25,6 +28,7 @@ class NicInfo(msgspec.Struct, frozen=True, kw_only=True):
     tag: str | None = None
     mtu: int = 1500
     device_id: str = ""
+    status: str = "ACTIVE"
 
 
 class Plugged(msgspec.Struct, frozen=True, kw_only=True):

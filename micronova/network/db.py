@@ -25,7 +25,8 @@ class Standard(Row, frozen=True, kw_only=True):
 
 
 class Network(Standard, frozen=True, kw_only=True):
-    """A layer-2 segment. `public`: every project sees it, because it is shared or external.
+    """A layer-2 segment. `public`: every project sees it, because it is shared or external. `shared_with` are the
+    projects that may use it besides, each by a policy of its own.
 
     `subnet_ids` are here too, so that adding a subnet changes its network: two that overlap can't both win.
     """
@@ -38,6 +39,7 @@ class Network(Standard, frozen=True, kw_only=True):
     shared: bool = False
     external: bool = False
     public: bool = False
+    shared_with: tuple[str, ...] = ()
     is_default: bool = False
     mtu: int = 1500
     network_type: str = ""
@@ -65,6 +67,7 @@ class Subnet(Standard, frozen=True, kw_only=True):
     ipv6_ra_mode: str | None = None
     ipv6_address_mode: str | None = None
     service_types: tuple[str, ...] = ()
+    subnetpool_id: Annotated[str | None, INDEX] = None
 
 
 class FixedIp(msgspec.Struct, frozen=True, array_like=True):
@@ -172,6 +175,87 @@ class Membership(Row, frozen=True, kw_only=True):
     host: str = ""
 
 
+class Router(Standard, frozen=True, kw_only=True):
+    """Joins networks, and leads out of them by `external_network_id` where it has a gateway.
+
+    `interface_ids` are its ports on the networks; they are here too, so that adding one changes the router: two whose
+    ranges overlap can't both win. The gateway's port is not among them.
+    """
+
+    TABLE: ClassVar[str] = "routers"
+
+    status: str = "ACTIVE"
+    admin_state_up: bool = True
+    external_network_id: Annotated[str | None, INDEX] = None
+    gateway_port_id: str | None = None
+    enable_snat: bool = True
+    routes: tuple[tuple[str, str], ...] = ()
+    availability_zone_hints: tuple[str, ...] = ()
+    interface_ids: tuple[str, ...] = ()
+
+
+class RouterPort(Row, frozen=True, kw_only=True):
+    """Port `id` is the router's interface on the network."""
+
+    TABLE: ClassVar[str] = "router_ports"
+    JOURNAL: ClassVar[bool] = False
+
+    id: Annotated[str, KEY]
+    router_id: Annotated[str, INDEX]
+    network_id: Annotated[str, INDEX]
+
+
+class FloatingIp(Standard, frozen=True, kw_only=True):
+    """An address of an external network that stands for a port's own. `holder_id` is the port that keeps the address.
+
+    `fixed_network_id` is the network of `port_id`. Both and `router_id` are None while it stands for none.
+    """
+
+    TABLE: ClassVar[str] = "floating_ips"
+    TOGETHER: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("floating_network_id", "floating_ip_address"),
+        ("floating_network_id", "port_id", "fixed_ip_address"),
+    )
+
+    status: str = "DOWN"
+    floating_network_id: str
+    floating_ip_address: str
+    holder_id: Annotated[str, INDEX]
+    port_id: Annotated[str | None, INDEX] = None
+    fixed_ip_address: str | None = None
+    fixed_network_id: Annotated[str | None, INDEX] = None
+    router_id: Annotated[str | None, INDEX] = None
+    dns_name: str = ""
+    dns_domain: str = ""
+
+
+class SubnetPool(Standard, frozen=True, kw_only=True):
+    """Ranges that subnets are cut from, by prefix lengths; `default_quota` is a project's share."""
+
+    TABLE: ClassVar[str] = "subnet_pools"
+
+    ip_version: int
+    prefixes: tuple[str, ...]
+    min_prefixlen: int
+    max_prefixlen: int
+    default_prefixlen: int
+    default_quota: int | None = None
+    shared: bool = False
+    is_default: bool = False
+
+
+class RbacPolicy(Standard, frozen=True, kw_only=True):
+    """What the owner of a network lets a project do with it; `target_tenant` "*" means every project."""
+
+    TABLE: ClassVar[str] = "rbac_policies"
+    TOGETHER: ClassVar[tuple[tuple[str, ...], ...]] = (("object_id", "action", "target_tenant"),)
+
+    object_type: str
+    object_id: str
+    action: str
+    target_tenant: Annotated[str, INDEX]
+
+
 class QuotaLimit(Row, frozen=True, kw_only=True):
     """A project's own limit for one kind of resource."""
 
@@ -191,6 +275,11 @@ ROWS: tuple[type[Row], ...] = (
     SecurityGroup,
     Rule,
     Membership,
+    Router,
+    RouterPort,
+    FloatingIp,
+    SubnetPool,
+    RbacPolicy,
     QuotaLimit,
 )
 

@@ -7,7 +7,11 @@ import msgspec
 
 
 class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One address range of a network. `gateway` is None when the network has no way out."""
+    """One address range of a network. `gateway` is None when the network has no way out.
+
+    `ipv6_mode` is how guests come by IPv6 addresses: "slaac", "dhcpv6-stateless" or "dhcpv6-stateful"; None when the
+    host neither advertises nor serves the range.
+    """
 
     id: str
     cidr: str
@@ -15,38 +19,84 @@ class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True):
     dhcp: bool = True
     dns: tuple[str, ...] = ()
     routes: tuple[tuple[str, str], ...] = ()
+    ipv6_mode: str | None = None
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """An address that DHCP hands to a MAC, under a host name."""
+    """An address that DHCP hands to the guest of a port, under a host name that DNS knows too."""
 
-    port_id: str
-    mac: str
     ip: str
     hostname: str
 
 
+class PeerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Another network of the same router: its ranges are reached through the router."""
+
+    network_id: str
+    cidrs: tuple[str, ...]
+
+
+class WayOutSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A router's gateway to an external network. `snat`: guests without a floating IP leave as somebody else.
+
+    `addresses` are the router's own on the external network; every host has this router, so replies to them can't
+    find the right one from outside: towards the world the host's own address is the safe one to leave as.
+    """
+
+    network_id: str
+    snat: bool
+    addresses: tuple[str, ...] = ()
+
+
+class RouterSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a router does for one network on this host; every host with the network is the router.
+
+    `addresses` are the router's on this network, with prefix length ("10.0.0.1/24"). `subnet_ids` are subnets that
+    belong to the router: they reach `peers`, `routes` (destination, next hop) and, only when there is a `way_out`, the
+    world; what NetworkSpec.nat says doesn't hold for them. An `up` False router forwards nothing.
+    """
+
+    id: str
+    addresses: tuple[str, ...]
+    subnet_ids: tuple[str, ...]
+    peers: tuple[PeerSpec, ...] = ()
+    way_out: WayOutSpec | None = None
+    routes: tuple[tuple[str, str], ...] = ()
+    up: bool = True
+
+
+class FloatingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A floating IP of a port on this host: who asks for `floating_ip` meets `fixed_ip`, which leaves as it."""
+
+    floating_ip: str
+    fixed_ip: str
+    port_id: str
+
+
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A network as this host must have it: one bridge, gateway addresses, DHCP for `leases`.
+    """A network as this host must have it: one bridge, gateway addresses, DHCP and DNS.
 
     Where the host is a subnet's gateway, DHCP, DNS and metadata are served from the gateway's address.
-    `segment` is a VLAN id or VNI for strategies that have one.
+    `segment` is a VLAN id or VNI for strategies that have one. A subnet of none of the `routers` has the way out that
+    `nat` says. The networks that are peers in `routers` are ensured on this host too. `floating` are of ports here.
     """
 
     id: str
     mtu: int
     subnets: tuple[SubnetSpec, ...]
-    leases: tuple[Lease, ...] = ()
     domain: str = ""
     segment: int | None = None
     nat: bool = True
+    routers: tuple[RouterSpec, ...] = ()
+    floating: tuple[FloatingSpec, ...] = ()
 
 
 class RuleSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that may pass. `direction`: "ingress" or "egress"; `ethertype`: "IPv4" or "IPv6".
 
     `protocol` is a lower-case name, a number as text, or None for any. `port_min`/`port_max` are ports, or
-    ICMP type and code. `remotes` are CIDRs, any of which matches; empty means from or to anywhere.
+    ICMP type and code. `remotes` are CIDRs, any of which matches; empty means from or to anywhere. `remote_group`
+    limits the other side to the members of a group; a group of which nothing is known has none.
     """
 
     direction: str
@@ -55,6 +105,14 @@ class RuleSpec(msgspec.Struct, frozen=True, kw_only=True):
     port_min: int | None = None
     port_max: int | None = None
     remotes: tuple[str, ...] = ()
+    remote_group: str | None = None
+
+
+class GroupSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that rules name as the other side: `addresses` are addresses and CIDRs of all its members, anywhere."""
+
+    id: str
+    addresses: tuple[str, ...] = ()
 
 
 class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +120,7 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `device` is the host interface to make (1 to 15 letters, digits, `-`, `_`, `.`); one that is there already
     is taken over, and given back on removal. `secured` False switches off both filters and anti-spoofing.
-    `allowed_pairs` are further (MAC, CIDR) the guest may use.
+    `allowed_pairs` are further (MAC, CIDR) the guest may use. `leases` are what DHCP gives to its MAC.
     """
 
     id: str
@@ -73,6 +131,7 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[RuleSpec, ...] = ()
     secured: bool = True
     allowed_pairs: tuple[tuple[str, str], ...] = ()
+    leases: tuple[Lease, ...] = ()
     up: bool = True
 
 
@@ -96,7 +155,7 @@ class NetworkDriver(Protocol):
     async def ensure_network(self, spec: NetworkSpec) -> None:
         """Make the network exist as described, gateway, DHCP, NAT, and the route to metadata included.
 
-        Repeating changes nothing; a spec with other leases or subnets is applied without a gap in service.
+        Repeating changes nothing; a spec with other subnets or routers is applied without a gap in service.
         A DHCP server that died is started again.
         """
 
@@ -113,18 +172,22 @@ class NetworkDriver(Protocol):
         Raises DriverError while it has ports.
         """
 
-    async def ensure_port(self, spec: PortSpec) -> PortFacts:
+    async def ensure_port(self, spec: PortSpec, groups: tuple[GroupSpec, ...] = ()) -> PortFacts:
         """Make the port's interface exist on its network's bridge, with filters applied atomically.
 
         Its network was ensured before. Repeating changes nothing; other rules or addresses are applied in one
         step. Raises DriverError when the network is not on this host, Rejected when the port can never be.
         """
 
-    async def ensure_ports(self, specs: tuple[PortSpec, ...]) -> None:
-        """`ensure_port` for many, filters of all of them in one atomic change."""
+    async def ensure_ports(self, specs: tuple[PortSpec, ...], groups: tuple[GroupSpec, ...] = ()) -> None:
+        """`ensure_port` for many, filters of all of them and the members of `groups` in one atomic change.
+
+        Groups not given keep the members they had; one that no port's rules name any more is forgotten. Without
+        `specs` only members change. Connections that rules and members no longer allow end, others go on.
+        """
 
     async def remove_port(self, port_id: str) -> None:
-        """Make the port's interface and filters not exist, and release its addresses from DHCP.
+        """Make the port's interface and filters not exist, and its addresses free for others to lease.
 
         A missing one is success.
         """

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import DriverError
-from micronova.network import db, specs
+from micronova.network import db, reach, specs
 from micronova.network.contract import Plugged
 from micronova.network.db import Port
-from micronova.network.driver import NetworkDriver, NetworkSpec, PortSpec
+from micronova.network.driver import GroupSpec, NetworkDriver, NetworkSpec, PortSpec
 from micronova.network.room import Room
 from micronova.network.specs import View
 
@@ -39,6 +39,7 @@ class HostSide:
         self._lock = asyncio.Lock()
         self._networks: dict[str, NetworkSpec] = {}
         self._ports: dict[str, PortSpec] = {}
+        self._groups: dict[str, GroupSpec] = {}
         self._listening: set[str] = set()
         self._looks = 0
 
@@ -70,37 +71,40 @@ class HostSide:
         One network's or port's trouble doesn't keep the others from being served; the first is raised at the end.
         """
         async with self._lock:
-            view = await self._room.db.read(lambda tx: specs.load(tx, specs.wanted_ports(tx, self._host)))
+            view, groups = await self._room.db.read(self._whole_view)
             there = {facts.id for facts in await self._driver.list_ports()}
             troubles = await self._remove_ports(there - {port.id for port in view.ports})
             troubles += await self._ensure_networks(view, view.networks)
             wanted = [specs.port_spec(view, port) for port in view.ports]
             stale = [spec for spec in wanted if full or spec.id not in there or self._ports.get(spec.id) != spec]
-            troubles += await self._ensure_ports(stale)
+            changed = [group for id, group in groups.items() if full or self._groups.get(id) != group]
+            troubles += await self._ensure_ports(stale, changed)
+            self._groups = {id: group for id, group in groups.items() if not troubles}
             extra = set(await self._driver.list_networks()) - set(view.networks)
             troubles += await self._remove_networks(extra)
         if troubles:
             raise troubles[0]
 
     async def plug(self, ctx: Context, server_id: str) -> tuple[Plugged, ...]:
-        """The server's ports are real here and ACTIVE. Raises DriverError; repeating is safe."""
+        """The server's ports are real here and ACTIVE. Raises DriverError; repeating is safe.
+
+        Costs the same however many other ports there are: only what this host has not been told before is read.
+        """
         async with self._lock:
-            view, mine = await self._room.db.read(lambda tx: self._view_of(tx, server_id))
-            if not mine:
+            view, groups = await self._room.db.read(lambda tx: self._view_of(tx, server_id))
+            if not view.ports:
                 return ()
-            for network_id in sorted({port.network_id for port in mine}):
-                await self._ensure_network(view, network_id)
-            wanted = [specs.port_spec(view, port) for port in mine]
-            if len(wanted) == 1:
-                await self._driver.ensure_port(wanted[0])
-            else:
-                await self._driver.ensure_ports(tuple(wanted))
-            self._ports.update((spec.id, spec) for spec in wanted)
-            await self._room.db.write(lambda tx: _mark(tx, mine, "ACTIVE"), ctx, why="the ports are real")
+            wanted = [specs.port_spec(view, port) for port in view.ports]
+            try:
+                await self._plug(view, wanted, groups)
+            except DriverError:
+                self._forget(view)
+                raise
+            await self._room.db.write(lambda tx: _mark(tx, view.ports, "ACTIVE"), ctx, why="the ports are real")
         networks = view.networks
         return tuple(
             Plugged(port_id=port.id, mac=port.mac, device=spec.device, mtu=networks[port.network_id].mtu)
-            for port, spec in zip(mine, wanted, strict=True)
+            for port, spec in zip(view.ports, wanted, strict=True)
         )
 
     async def unplug(self, ctx: Context, server_id: str) -> None:
@@ -110,20 +114,69 @@ class HostSide:
             mine = [port for port in ports if port.host in (self._host, "")]
             await self._room.db.write(lambda tx: _mark(tx, mine, "DOWN"), ctx, why="the ports are unplugged")
             troubles = await self._remove_ports(port.id for port in mine)
-            left = await self._room.db.read(lambda tx: specs.load(tx, specs.wanted_ports(tx, self._host)))
-            gone = {port.network_id for port in mine} - set(left.networks)
+            networks = {port.network_id for port in mine}
+            left, gone = await self._room.db.read(lambda tx: self._left_of(tx, networks))
             troubles += await self._remove_networks(gone & set(self._networks))
-            troubles += await self._ensure_networks(left, {port.network_id for port in mine} & set(left.networks))
+            troubles += await self._ensure_networks(left, self._changed(left))
+            self._forget_unnamed()
         if troubles:
             raise troubles[0]
 
     # -- inside
 
-    def _view_of(self, tx: Tx, server_id: str) -> tuple[View, list[Port]]:
-        """The server's ports on this host in order, and a view with all ports of their networks here."""
+    def _whole_view(self, tx: Tx) -> tuple[View, dict[str, GroupSpec]]:
+        """All this host shall have."""
+        view = specs.load(tx, specs.wanted_ports(tx, self._host))
+        return view, specs.members(tx, view.remote_groups())
+
+    def _view_of(self, tx: Tx, server_id: str) -> tuple[View, dict[str, GroupSpec]]:
+        """A view of the server's ports on this host, in order, and groups that the driver doesn't know like that."""
         mine = [port for port in db.ports_of_devices(tx, [server_id]) if port.host == self._host]
-        networks = sorted({port.network_id for port in mine})
-        return specs.load(tx, specs.ports_with(tx, self._host, networks, server_id)), mine
+        networks = reach.joined(tx, {port.network_id for port in mine})
+        view = specs.load(tx, mine, (), specs.floating_here(tx, self._host, networks))
+        named = view.remote_groups()
+        groups = specs.members(tx, named - set(self._groups))
+        for port in mine:
+            for id in named.intersection(port.security_group_ids) - set(groups):
+                addresses = specs.addresses_of(port)
+                if not addresses.issubset(self._groups[id].addresses):
+                    groups[id] = specs.group_spec(id, addresses.union(self._groups[id].addresses))
+        return view, groups
+
+    def _left_of(self, tx: Tx, network_ids: set[str]) -> tuple[View, set[str]]:
+        """Of these networks and those joined with them: a view of what stays, and what has no use here any more."""
+        kept, gone = specs.left_here(tx, self._host, network_ids)
+        return specs.load(tx, (), kept, specs.floating_here(tx, self._host, kept)), gone
+
+    async def _plug(self, view: View, wanted: Sequence[PortSpec], groups: dict[str, GroupSpec]) -> None:
+        for network_id in self._changed(view):
+            await self._ensure_network(view, network_id)
+        if len(wanted) == 1:
+            await self._driver.ensure_port(wanted[0], tuple(groups.values()))
+        else:
+            await self._driver.ensure_ports(tuple(wanted), tuple(groups.values()))
+        self._ports.update((spec.id, spec) for spec in wanted)
+        self._groups.update(groups)
+
+    def _changed(self, view: View) -> list[str]:
+        """Networks of the view that the driver wasn't told of as they are now, or whose guests nobody listens to."""
+        unheard = set(view.networks) - self._listening if self.on_metadata_socket is not None else set()
+        return [id for id in sorted(view.networks) if id in unheard or self._networks.get(id) != self._spec(view, id)]
+
+    def _spec(self, view: View, network_id: str) -> NetworkSpec:
+        return specs.network_spec(view, network_id, self._room.strategy, self._room.options.domain)
+
+    def _forget(self, view: View) -> None:
+        """After a failure the driver may have less than it was told of."""
+        self._groups.clear()
+        for id in view.networks:
+            self._networks.pop(id, None)
+
+    def _forget_unnamed(self) -> None:
+        """The driver forgets groups that no port's rules name: of later members it has to be told again."""
+        if self._groups:
+            named = {rule.remote_group for rules in {spec.rules for spec in self._ports.values()} for rule in rules}
+            self._groups = {id: group for id, group in self._groups.items() if id in named}
 
     async def _ensure_networks(self, view: View, ids: Iterable[str]) -> list[DriverError]:
         troubles = []
@@ -136,7 +189,7 @@ class HostSide:
         return troubles
 
     async def _ensure_network(self, view: View, network_id: str) -> None:
-        spec = specs.network_spec(view, network_id, self._room.strategy, self._room.options.domain)
+        spec = self._spec(view, network_id)
         await self._driver.ensure_network(spec)
         self._networks[network_id] = spec
         if self.on_metadata_socket is None or network_id in self._listening:
@@ -146,23 +199,24 @@ class HostSide:
             self._listening.add(network_id)
             await self.on_metadata_socket(network_id, listening)
 
-    async def _ensure_ports(self, wanted: Sequence[PortSpec]) -> list[DriverError]:
+    async def _ensure_ports(self, wanted: Sequence[PortSpec], groups: Sequence[GroupSpec]) -> list[DriverError]:
         """All at once; when that is refused, one by one, to serve those that can be."""
-        if not wanted:
+        if not wanted and not groups:
             return []
         try:
-            await self._driver.ensure_ports(tuple(wanted))
+            await self._driver.ensure_ports(tuple(wanted), tuple(groups))
         except DriverError as err:
-            LOG.warning("%d ports at once: %s; now one by one", len(wanted), err)
-            return await self._ensure_each(wanted)
+            LOG.warning("%d ports and %d groups at once: %s; now one by one", len(wanted), len(groups), err)
+            return await self._ensure_each(wanted, groups) if wanted else [err]
         self._ports.update((spec.id, spec) for spec in wanted)
         return []
 
-    async def _ensure_each(self, wanted: Sequence[PortSpec]) -> list[DriverError]:
+    async def _ensure_each(self, wanted: Sequence[PortSpec], groups: Sequence[GroupSpec]) -> list[DriverError]:
         troubles = []
         for spec in wanted:
+            named = {rule.remote_group for rule in spec.rules}
             try:
-                await self._driver.ensure_port(spec)
+                await self._driver.ensure_port(spec, tuple(group for group in groups if group.id in named))
                 self._ports[spec.id] = spec
             except DriverError as err:
                 LOG.warning("port %s: %s", spec.id, err)

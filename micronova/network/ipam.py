@@ -170,3 +170,8 @@ def free_within(first: int, taken: Sequence[int]) -> int:
         if value != first + at:
             return first + at
     return first + len(taken)
+
+
+def within(net: IPv4Or6, ip: str) -> bool:
+    """Whether the address is of the range."""
+    return ipaddress.ip_address(ip) in net

@@ -1,15 +1,16 @@
 """Networks: who may use them, what carries them, when one may go."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from micronova.context import Context
 from micronova.db import Not, Tx
-from micronova.network import db, resources
+from micronova.network import reach, resources, sharing, standing
 from micronova.network.attributes import Values
-from micronova.network.collection import Collection, Where
-from micronova.network.db import Network, Port, Subnet
+from micronova.network.collection import Collection, Found, Where
+from micronova.network.db import FloatingIp, Network, Port, RbacPolicy, Router, Subnet
 from micronova.network.refusals import invalid, missing, refusal
 from micronova.network.room import Segment
 
@@ -25,10 +26,17 @@ class Networks(Collection[Network]):
     row = Network
 
     def scopes(self, tx: Tx, ctx: Context) -> list[Where]:
-        return [{"project_id": ctx.project_id}, {"public": True, "project_id": Not(ctx.project_id)}]
+        given = [row.object_id for row in tx.find(RbacPolicy, target_tenant=ctx.project_id)]
+        others = Not(ctx.project_id)
+        scopes: list[Where] = [{"project_id": ctx.project_id}, {"public": True, "project_id": others}]
+        return [*scopes, {"id": given, "public": False, "project_id": others}] if given else scopes
 
     def sees(self, tx: Tx, ctx: Context, row: Network) -> bool:
-        return row.public or row.project_id == ctx.project_id
+        return row.public or open_to(ctx, row)
+
+    def found_by(self, tx: Tx, ctx: Context, rows: Sequence[Network]) -> Found[Network]:
+        """The networks; one that is shared with the caller's project alone is shown to it as shared."""
+        return Found(list(rows), {row.id: [True] for row in rows if ctx.project_id in row.shared_with})
 
     def insert(self, tx: Tx, ctx: Context, values: Values) -> Network:
         """Choose what carries the network, and store it."""
@@ -42,7 +50,10 @@ class Networks(Collection[Network]):
         )
         values["mtu"] = self._mtu(values["mtu"], segment.network_type)
         values["public"] = values["shared"] or values["external"]
-        return tx.insert(Network(**self.standard(tx, values), **msgspec.structs.asdict(segment)))
+        self._check_only_default(tx, external=values["external"], is_default=values["is_default"])
+        row = tx.insert(Network(**self.standard(tx, values), **msgspec.structs.asdict(segment)))
+        sharing.follow(tx, self.room.clock, row)
+        return row
 
     def alter(self, tx: Tx, ctx: Context, row: Network, values: Values) -> Network:
         """Store the new values; hosts that have the network follow."""
@@ -51,16 +62,21 @@ class Networks(Collection[Network]):
             values["mtu"] = self._mtu(values["mtu"], row.network_type)
             self._check_ipv6_mtu(tx, row, values["mtu"])
         shared, external = values.get("shared", row.shared), values.get("external", row.external)
+        if row.external and not external:
+            check_no_way_out(tx, row)
+        self._check_only_default(tx, external=external, is_default=values.get("is_default", False), id=row.id)
         if row.shared and not shared:
             self._check_nobody_else(tx, row)
         values["public"] = shared or external
         changed = self.touch(tx, row, values)
+        sharing.follow(tx, self.room.clock, changed)
         if any(getattr(row, name) != getattr(changed, name) for name in NEEDED_ON_HOSTS):
-            self.room.tell(tx, ctx, db.hosts_of_network(tx, row.id))
+            self.room.tell(tx, ctx, reach.hosts(tx, [row.id]))
         return changed
 
     def erase(self, tx: Tx, ctx: Context, row: Network) -> None:
-        """The network and its subnets are gone. Raises InUse while it has ports."""
+        """The network, its subnets and unused floating IPs are gone. Raises InUse while it has ports."""
+        standing.drop_unused_floating(tx, row.id)
         ports = [port.id for port in tx.find(Port, network_id=row.id) if port.device_owner != DHCP_PORT]
         if ports:
             raise refusal(
@@ -71,6 +87,7 @@ class Networks(Collection[Network]):
             )
         for subnet in tx.find(Subnet, network_id=row.id):
             tx.delete(subnet)
+        sharing.forget(tx, row)
         tx.delete(row)
 
     def _mtu(self, asked: int | None, network_type: str) -> int:
@@ -83,8 +100,14 @@ class Networks(Collection[Network]):
         if mtu < IPV6_LEAST_MTU and tx.count(Subnet, network_id=row.id, ip_version=6):
             raise invalid(f"MTU {mtu} is too small for the network's IPv6 subnets, minimum is {IPV6_LEAST_MTU}")
 
+    def _check_only_default(self, tx: Tx, *, external: bool, is_default: bool, id: str = "") -> None:
+        other = tx.first(Network, external=True, is_default=True, public=True) if external and is_default else None
+        if other is not None and other.id != id:
+            raise refusal("DefaultExternalNetworkExists", f"A default external network already exists: {other.id}.")
+
     def _check_nobody_else(self, tx: Tx, row: Network) -> None:
-        if tx.count(Port, network_id=row.id, project_id=Not(row.project_id)):
+        entitled = {row.project_id, "", *row.shared_with}
+        if any(port.project_id not in entitled for port in tx.find(Port, network_id=row.id)):
             raise refusal(
                 "InvalidSharedSetting",
                 f"Unable to reconfigure sharing settings for network {row.name}. Multiple tenants are using it.",
@@ -94,16 +117,32 @@ class Networks(Collection[Network]):
 def usable(tx: Tx, ctx: Context, id: str) -> Network:
     """The network if the caller sees it. Raises NotFound."""
     row = tx.first(Network, id=id)
-    if row is None or not (ctx.is_admin or row.public or row.project_id == ctx.project_id):
+    if row is None or not (ctx.is_admin or row.public or open_to(ctx, row)):
         raise missing("network", id)
     return row
+
+
+def open_to(ctx: Context, row: Network) -> bool:
+    """Whether the caller's project may put ports on the network: it is its own, or shared with it."""
+    return row.shared or ctx.project_id in (row.project_id, *row.shared_with)
+
+
+def check_no_way_out(tx: Tx, row: Network) -> None:
+    """Raises InUse while routers or floating IPs lead out by the network."""
+    if tx.count(Router, external_network_id=row.id) or tx.count(FloatingIp, floating_network_id=row.id):
+        raise refusal(
+            "ExternalNetworkInUse",
+            f"External network {row.id} cannot be updated to be made non-external, since it has existing gateway "
+            "ports.",
+        )
 
 
 def ids_in_reach(tx: Tx, ctx: Context) -> list[str]:
     """Networks that are the caller's own or shared with him."""
     own = tx.find(Network, project_id=ctx.project_id)
     shared = tx.find(Network, shared=True, project_id=Not(ctx.project_id))
-    return [row.id for row in (*own, *shared)]
+    given = tx.find(RbacPolicy, target_tenant=ctx.project_id)
+    return sorted({row.id for row in (*own, *shared)} | {row.object_id for row in given})
 
 
 def owner_target(network: Network, project_id: str) -> dict[str, Any]:

@@ -29,6 +29,8 @@ BOTH = ("create", "update")
 PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
 BINDING = ("binding:host_id", "binding:profile")
 
+ROUTER_ACTIONS = ("add_router_interface", "remove_router_interface", "add_extraroutes", "remove_extraroutes")
+
 RULES: dict[str, str] = {
     **_plain("network"),
     **_each(BOTH, "network", ("shared", "router:external", "is_default"), ADMIN),
@@ -55,6 +57,16 @@ RULES: dict[str, str] = {
     **_each(("get",), "port", (*BINDING, "binding:vif_type", "binding:vif_details"), f"{ADMIN} or rule:service"),
     **_plain("security_group"),
     **_plain("security_group_rule"),
+    **_plain("router"),
+    **_each(BOTH, "router", ("external_gateway_info", "external_gateway_info:network_id"), MEMBER),
+    **_each(BOTH, "router", ("external_gateway_info:enable_snat", "external_gateway_info:external_fixed_ips"), ADMIN),
+    **dict.fromkeys(ROUTER_ACTIONS, MEMBER),
+    **_plain("floatingip"),
+    "create_floatingip:floating_ip_address": ADMIN,
+    **_plain("subnetpool"),
+    **_each(BOTH, "subnetpool", ("shared", "is_default"), ADMIN),
+    **_plain("rbac_policy"),
+    **_each(BOTH, "rbac_policy", ("target_tenant",), ADMIN),
     "get_quota": READER,
     "update_quota": ADMIN,
     "delete_quota": ADMIN,

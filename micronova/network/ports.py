@@ -7,7 +7,7 @@ import msgspec
 
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.network import db, networks, quotas, resources, security_groups
+from micronova.network import db, networks, quotas, resources, security_groups, standing
 from micronova.network.addresses import Addresses, Claimant, automatic, claimant
 from micronova.network.attributes import Values
 from micronova.network.collection import Collection, Found, Where
@@ -37,7 +37,7 @@ class Ports(Collection[Port]):
 
     def new_target(self, tx: Tx, ctx: Context, values: Values) -> dict[str, Any]:
         network = networks.usable(tx, ctx, values["network_id"])
-        if not (ctx.is_admin or network.shared or network.project_id == ctx.project_id):
+        if not (ctx.is_admin or networks.open_to(ctx, network)):
             raise refusal("PolicyNotAuthorized", f"Tenant {ctx.project_id} not allowed to create port on this network")
         return networks.owner_target(network, values["project_id"])
 
@@ -100,7 +100,10 @@ class Ports(Collection[Port]):
         if "host" in values and values["host"] != row.host:
             values["status"] = "DOWN"
         values.update(self._other_addresses(tx, row, values, wanted))
+        standing.check_role(tx, row, values)
         changed = self.touch(tx, row, values)
+        if changed.fixed_ips != row.fixed_ips:
+            standing.leave(tx, row, [fixed.ip for fixed in changed.fixed_ips])
         if changed is not row:
             self._regroup(tx, row, changed)
             self.told(tx, ctx, row, changed)
@@ -108,7 +111,7 @@ class Ports(Collection[Port]):
 
     def erase(self, tx: Tx, ctx: Context, row: Port) -> None:
         """The port is gone, its addresses are free. Raises InUse for one that serves a router."""
-        if row.device_owner.startswith(SERVICE_OWNERS):
+        if row.device_owner.startswith(SERVICE_OWNERS) and standing.serves(tx, row):
             raise refusal(
                 "ServicePortInUse",
                 f"Port {row.id} cannot be deleted directly via the port API: has device owner {row.device_owner}.",
@@ -117,6 +120,7 @@ class Ports(Collection[Port]):
 
     def remove(self, tx: Tx, ctx: Context, row: Port) -> None:
         """The port is gone, whoever had it."""
+        standing.leave(tx, row, ())
         for belonging in (*tx.find(Address, port_id=row.id), *tx.find(Membership, port_id=row.id)):
             tx.delete(belonging)
         tx.delete(row)
@@ -125,6 +129,10 @@ class Ports(Collection[Port]):
     def make(self, tx: Tx, ctx: Context, values: Values) -> Port:
         """A port that the cloud itself makes for a project: quota counts, policy was asked before."""
         quotas.admit(tx, self.room.quota, values["project_id"], "port")
+        return self.place(tx, ctx, values)
+
+    def place(self, tx: Tx, ctx: Context, values: Values) -> Port:
+        """A port of the cloud's own, which counts against nobody's quota."""
         blank: Values = {"name": "", "description": "", "mac": None, "allowed_pairs": (), "device_owner": ""}
         return self.insert(tx, ctx, {**blank, **values})
 

@@ -5,7 +5,18 @@ from collections.abc import Mapping
 import msgspec
 
 from micronova.db import Row, Tx
-from micronova.network.db import Network, Port, QuotaLimit, Rule, SecurityGroup, Subnet
+from micronova.network.db import (
+    FloatingIp,
+    Network,
+    Port,
+    QuotaLimit,
+    RbacPolicy,
+    Router,
+    Rule,
+    SecurityGroup,
+    Subnet,
+    SubnetPool,
+)
 from micronova.network.refusals import bad, refusal
 from micronova.options import QuotaOptions
 
@@ -15,6 +26,10 @@ COUNTED: Mapping[str, type[Row]] = {
     "port": Port,
     "security_group": SecurityGroup,
     "security_group_rule": Rule,
+    "router": Router,
+    "floatingip": FloatingIp,
+    "subnetpool": SubnetPool,
+    "rbac_policy": RbacPolicy,
 }
 NO_LIMIT = -1
 
@@ -34,6 +49,10 @@ def defaults(options: QuotaOptions) -> dict[str, int]:
         "port": options.ports,
         "security_group": options.security_groups,
         "security_group_rule": options.security_group_rules,
+        "router": options.routers,
+        "floatingip": options.floating_ips,
+        "subnetpool": options.subnet_pools,
+        "rbac_policy": options.rbac_policies,
     }
 
 

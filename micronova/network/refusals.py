@@ -17,10 +17,30 @@ _CLASSES: dict[type[Error], tuple[str, ...]] = {
         "TagNotFound",
         "ResourceNotFound",
         "TenantQuotaNotFound",
+        "RouterNotFound",
+        "RouterInterfaceNotFound",
+        "RouterInterfaceNotFoundForSubnet",
+        "FloatingIPNotFound",
+        "SubnetPoolNotFound",
+        "RbacPolicyNotFound",
+        "ExternalGatewayForFloatingIPNotFound",
     ),
     BadRequest: (
         "HTTPBadRequest",
+        "BadRequest",
         "InvalidInput",
+        "InvalidRoutes",
+        "RoutesExhausted",
+        "SubnetMismatchForPort",
+        "ExternalIpAddressExhausted",
+        "DefaultExternalNetworkExists",
+        "EmptySubnetPoolPrefixList",
+        "PrefixVersionMismatch",
+        "IllegalSubnetPoolPrefixBounds",
+        "IllegalSubnetPoolUpdate",
+        "MinPrefixSubnetAllocationError",
+        "MaxPrefixSubnetAllocationError",
+        "SubnetPoolDeleteError",
         "InvalidIpForSubnet",
         "InvalidIpForNetwork",
         "InvalidAllocationPool",
@@ -56,6 +76,9 @@ _CLASSES: dict[type[Error], tuple[str, ...]] = {
         "SecurityGroupCannotRemoveDefault",
         "InvalidSharedSetting",
         "UnsupportedPortDeviceOwner",
+        "FloatingIPPortAlreadyAssociated",
+        "SubnetAllocationError",
+        "DuplicateRbacPolicy",
     ),
     InUse: (
         "IpAddressAlreadyAllocated",
@@ -69,8 +92,14 @@ _CLASSES: dict[type[Error], tuple[str, ...]] = {
         "SecurityGroupInUse",
         "VlanIdInUse",
         "NoNetworkAvailable",
+        "RouterInUse",
+        "RouterExternalGatewayInUseByFloatingIp",
+        "RouterInterfaceInUseByFloatingIP",
+        "RouterInterfaceInUseByRoute",
+        "ExternalNetworkInUse",
+        "RbacPolicyInUse",
     ),
-    QuotaExceeded: ("OverQuota",),
+    QuotaExceeded: ("OverQuota", "SubnetPoolQuotaExceeded"),
     Forbidden: ("PolicyNotAuthorized",),
     Stale: ("RevisionNumberConstraintFailed",),
 }
@@ -99,6 +128,11 @@ def wrong(attribute: str, reason: str) -> Error:
     return bad(f"Invalid input for {attribute}. Reason: {reason}.")
 
 
+def bad_for(resource: str, reason: str) -> Error:
+    """The request doesn't make sense for this kind of resource."""
+    return refusal("BadRequest", f"Bad {resource} request: {reason}.".replace("..", "."))
+
+
 def missing(noun: str, id: str) -> Error:
     """There is no such network, subnet, port, security group … (for this caller)."""
     name, said = _NOUNS[noun]
@@ -111,6 +145,10 @@ _NOUNS = {
     "port": ("PortNotFound", "Port {id} could not be found."),
     "security_group": ("SecurityGroupNotFound", "Security group {id} does not exist"),
     "security_group_rule": ("SecurityGroupRuleNotFound", "Security group rule {id} does not exist"),
+    "router": ("RouterNotFound", "Router {id} could not be found"),
+    "floatingip": ("FloatingIPNotFound", "Floating IP {id} could not be found"),
+    "subnetpool": ("SubnetPoolNotFound", "Subnet pool {id} could not be found."),
+    "rbac_policy": ("RbacPolicyNotFound", "RBAC policy with ID {id} not found"),
     "agent": ("AgentNotFound", "Agent {id} could not be found."),
     "extension": ("ExtensionNotFound", "Extension with alias {id} does not exist."),
 }

@@ -68,6 +68,16 @@ def _fixed_ips(value: Any) -> tuple[tuple[str | None, str | None], ...]:
     return tuple((item.get("subnet_id"), item.get("ip_address")) for item in found)
 
 
+def _gateway(value: Any) -> dict[str, Any] | None:
+    """An external network and how it is used; {} is none."""
+    if value == {}:
+        return None
+    asked: dict[str, Any] = checks.fields(
+        {"network_id": checks.uuid}, {"enable_snat": boolean, "external_fixed_ips": or_none(_fixed_ips)}
+    )(value)
+    return asked
+
+
 def _protocol(value: Any) -> str | None:
     """A protocol's name in lower case, or its number as text."""
     if value is None:
@@ -163,7 +173,9 @@ SUBNET = Resource(
         A("ipv6_ra_mode", or_none(one_of(*V6_MODES)), post=True),
         A("ipv6_address_mode", or_none(one_of(*V6_MODES)), post=True),
         A("service_types", unique(string(255), 20), post=True, put=True, default=(), stored=False),
-        A("subnetpool_id", stored=False),
+        A("subnetpool_id", or_none(checks.uuid), post=True, omit=True),
+        A("prefixlen", integer(0, 128), post=True, omit=True, stored=False),
+        A("use_default_subnetpool", boolean, post=True, omit=True, stored=False),
     ),
 )
 
@@ -243,9 +255,96 @@ SECURITY_GROUP_RULE = Resource(
         A("port_range_min", _port_value, post=True, column="port_min"),
         A("port_range_max", _port_value, post=True, column="port_max"),
         A("remote_ip_prefix", or_none(string(IP_MOST)), post=True, column="remote_prefix"),
-        A("remote_group_id", or_none(checks.uuid), post=True),
+        A("remote_group_id", or_none(string(255)), post=True),
         A("normalized_cidr", column="remote_prefix"),
     ),
 )
 
-RESOURCES = (NETWORK, SUBNET, PORT, SECURITY_GROUP, SECURITY_GROUP_RULE)
+ROUTER = Resource(
+    "router",
+    "routers",
+    (
+        *_standard(),
+        *TAGGED,
+        A("status"),
+        A("admin_state_up", boolean, post=True, put=True, default=True),
+        A(
+            "external_gateway_info",
+            or_none(_gateway),
+            post=True,
+            put=True,
+            omit=True,
+            guarded=True,
+            column="gateway",
+            stored=False,
+        ),
+        A("routes", unique(_route), put=True, stored=False),
+        A("availability_zone_hints", unique(name, 10), post=True, default=(), stored=False),
+        A("availability_zones", stored=False),
+        A("flavor_id", stored=False),
+    ),
+)
+
+FLOATING_IP = Resource(
+    "floatingip",
+    "floatingips",
+    (
+        *_standard(name_default=None),
+        *TAGGED,
+        A("status"),
+        A("floating_network_id", checks.uuid, post=True, required=True),
+        A("floating_ip_address", or_none(checks.ip), post=True, guarded=True, omit=True),
+        A("subnet_id", or_none(checks.uuid), post=True, stored=False),
+        A("port_id", or_none(checks.uuid), post=True, put=True, omit=True),
+        A("fixed_ip_address", or_none(checks.ip), post=True, put=True, omit=True),
+        A("router_id"),
+        A("dns_name", checks.dns_name, post=True, default=""),
+        A("dns_domain", checks.dns_name, post=True, default=""),
+        A("port_details", stored=False),
+    ),
+)
+
+PREFIX_LENGTHS = ("min_prefixlen", "max_prefixlen", "default_prefixlen")
+_LENGTH = or_none(integer(0, 128))
+
+SUBNET_POOL = Resource(
+    "subnetpool",
+    "subnetpools",
+    (
+        *_standard(),
+        *TAGGED,
+        A("prefixes", unique(checks.subnet_cidr, 100), post=True, put=True, required=True, stored=False),
+        *(A(length, _LENGTH, post=True, put=True) for length in PREFIX_LENGTHS),
+        A("default_quota", or_none(integer(0)), post=True, put=True),
+        A("shared", boolean, post=True, default=False, guarded=True),
+        A("is_default", boolean, post=True, put=True, default=False, guarded=True),
+        A("ip_version"),
+        A("address_scope_id", stored=False),
+    ),
+)
+
+RBAC_POLICY = Resource(
+    "rbac_policy",
+    "rbac_policies",
+    (
+        A("id"),
+        A("project_id", string(255), post=True, default=NOT_GIVEN),
+        A("tenant_id", column="project_id"),
+        A("object_type", one_of("network"), post=True, required=True),
+        A("object_id", checks.uuid, post=True, required=True),
+        A("action", one_of("access_as_shared", "access_as_external"), post=True, required=True),
+        A("target_tenant", string(255), post=True, put=True, required=True),
+    ),
+)
+
+RESOURCES = (
+    NETWORK,
+    SUBNET,
+    PORT,
+    SECURITY_GROUP,
+    SECURITY_GROUP_RULE,
+    ROUTER,
+    FLOATING_IP,
+    SUBNET_POOL,
+    RBAC_POLICY,
+)

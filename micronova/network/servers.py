@@ -9,8 +9,8 @@ import msgspec
 
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.errors import BadRequest, Conflict, Forbidden, InUse, QuotaExceeded
-from micronova.network import checks, db, ipam, networks, quotas, security_groups
+from micronova.errors import BadRequest, Conflict, Forbidden, InUse, NotFound, QuotaExceeded
+from micronova.network import checks, db, floating_ips, ipam, networks, quotas, security_groups
 from micronova.network.contract import NicInfo, NicRequest
 from micronova.network.db import Address, Network, Port, SecurityGroup, Subnet
 from micronova.network.ports import Ports
@@ -65,9 +65,9 @@ class ServerPorts:
         if request.network_id is None:
             raise BadRequest("A network or a port must be given.")
         network = tx.first(Network, id=request.network_id)
-        if network is None or not (ctx.is_admin or network.public or network.project_id == ctx.project_id):
+        if network is None or not (ctx.is_admin or network.public or networks.open_to(ctx, network)):
             raise BadRequest(f"Network {request.network_id} could not be found.")
-        if not (ctx.is_admin or network.shared or network.project_id == ctx.project_id):
+        if not (ctx.is_admin or networks.open_to(ctx, network)):
             raise Forbidden(f"It is not allowed to create an interface on external network {network.id}")
         if not network.subnet_ids:
             raise BadRequest(f"Network {network.id} requires a subnet in order to boot instances on.")
@@ -83,10 +83,9 @@ class ServerPorts:
         subnets = tx.find(Subnet, network_id=network.id)
         if not any(ipam.overlapping(ipam.network_of(ip), [subnet.cidr]) for subnet in subnets):
             raise BadRequest(f"Fixed IP address {ip} is not in any subnet of network {network.id}.")
-        taken = tx.first(Address, network_id=network.id, ip=ip)
-        if taken is not None:
-            user = tx.get(Port, taken.port_id)
-            raise BadRequest(f"Fixed IP address {ip} is already in use on instance {user.device_id or 'none'}.")
+        user = _user_of(tx, network.id, ip)
+        if user is not None:
+            raise BadRequest(_in_use(ip, user))
         return ip
 
     def _check_quota(self, tx: Tx, ctx: Context, count: int) -> None:
@@ -115,15 +114,14 @@ class ServerPorts:
 
     def _new(
         self, tx: Tx, ctx: Context, server: "ServerPlace", position: int, request: NicRequest, ids: tuple[str, ...]
-    ) -> None:
+    ) -> Port:
         if request.port_id is not None:
             port = tx.first(Port, id=request.port_id)
             if port is None:
                 raise BadRequest(f"Port id {request.port_id} could not be found.")
             if port.device_id not in ("", server.server_id):
                 raise InUse(f"Port {port.id} is still in use.")
-            self._bind(tx, ctx, port, server, position, request)
-            return
+            return self._bind(tx, ctx, port, server, position, request)
         network = networks.usable(tx, ctx, str(request.network_id))
         values = {
             "project_id": ctx.project_id,
@@ -140,11 +138,11 @@ class ServerPorts:
             values["fixed_ips"] = ((None, request.fixed_ip),)
         if network.port_security_enabled and ids:
             values["security_group_ids"] = ids
-        self._ports.make(tx, ctx, values)
+        return self._ports.make(tx, ctx, values)
 
     def _bind(
         self, tx: Tx, ctx: Context, port: Port, server: "ServerPlace", position: int, request: NicRequest
-    ) -> None:
+    ) -> Port:
         bound = tx.change(
             port,
             device_id=server.server_id,
@@ -158,18 +156,70 @@ class ServerPorts:
         )
         db.follow_port(tx, bound)
         self._ports.told(tx, ctx, port, bound)
+        return bound
 
     def release(self, tx: Tx, ctx: Context, server_id: str) -> None:
         """Ports made for the server are gone; its user's own are free for another one."""
         for port in db.ports_of_devices(tx, [server_id]):
-            if port.owned:
-                self._ports.remove(tx, ctx, port)
-                continue
-            free = tx.change(
-                port, device_id="", device_owner="", host="", status="DOWN", tag=None, position=0, updated_at=tx.now
+            self._let_go(tx, ctx, port)
+
+    def _let_go(self, tx: Tx, ctx: Context, port: Port) -> None:
+        if port.owned:
+            self._ports.remove(tx, ctx, port)
+            return
+        free = tx.change(
+            port, device_id="", device_owner="", host="", status="DOWN", tag=None, position=0, updated_at=tx.now
+        )
+        db.follow_port(tx, free)
+        self._ports.told(tx, ctx, port, free)
+
+    # -- one more, one less
+
+    def attach(self, tx: Tx, ctx: Context, server: "ServerPlace", request: NicRequest) -> str:
+        """The server has one more port, bound on its host and not yet real; returns its id.
+
+        Raises NotFound, InUse, and what `check` raises (Compute API reference, "Create Interface").
+        """
+        if request.port_id is None and request.network_id is None:
+            request = self._only_network(tx, ctx, request)
+        self._check_there(tx, ctx, request)
+        (checked,) = self.check(tx, ctx, (request,), ())
+        have = db.ports_of_devices(tx, [server.server_id])
+        position = max((port.position for port in have), default=-1) + 1
+        return self._new(tx, ctx, server, position, checked, ()).id
+
+    def _only_network(self, tx: Tx, ctx: Context, request: NicRequest) -> NicRequest:
+        try:
+            found = self._automatic(tx, ctx)
+        except Conflict as err:
+            raise BadRequest(err.message) from err
+        if not found:
+            raise BadRequest(
+                f"No specific network was requested and none are available for project '{ctx.project_id}'."
             )
-            db.follow_port(tx, free)
-            self._ports.told(tx, ctx, port, free)
+        return msgspec.structs.replace(request, network_id=found[0].network_id)
+
+    def _check_there(self, tx: Tx, ctx: Context, request: NicRequest) -> None:
+        """What a new server's order would be refused for as wrong is here missing, or in use."""
+        if request.port_id is not None:
+            port = tx.first(Port, id=request.port_id)
+            if port is None or not (ctx.is_admin or self._ports.sees(tx, ctx, port)):
+                raise NotFound(f"Port id {request.port_id} could not be found.")
+            return
+        network_id = str(request.network_id)
+        try:
+            networks.usable(tx, ctx, network_id)
+        except NotFound as err:
+            raise NotFound(f"Network {network_id} could not be found.") from err
+        user = _user_of(tx, network_id, request.fixed_ip) if request.fixed_ip else None
+        if user is not None:
+            raise InUse(_in_use(str(request.fixed_ip), user))
+
+    def detach(self, tx: Tx, ctx: Context, server_id: str, port_id: str) -> None:
+        """The server has no such port: one made for it is gone, its user's own is free. Safe to repeat."""
+        port = tx.first(Port, id=port_id)
+        if port is not None and port.device_id == server_id:
+            self._let_go(tx, ctx, port)
 
     # -- what it has
 
@@ -179,9 +229,11 @@ class ServerPorts:
             return {}
         ports = db.ports_of_devices(tx, server_ids)
         known = db.find_all(tx, Network, (port.network_id for port in ports))
+        floating = floating_ips.addresses_of(tx, [port.id for port in ports])
         found: dict[str, list[NicInfo]] = {}
         for port in ports:
-            found.setdefault(port.device_id, []).append(_nic(port, known[port.network_id]))
+            nic = _nic(port, known[port.network_id], floating.get(port.id, ()))
+            found.setdefault(port.device_id, []).append(nic)
         return {id: tuple(nics) for id, nics in found.items()}
 
     def group_names(self, tx: Tx, server_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -223,6 +275,16 @@ def group_ids(tx: Tx, ctx: Context, asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _user_of(tx: Tx, network_id: str, ip: str) -> str | None:
+    """The device that has this address on this network, "" for a port that no device has; None: it is free."""
+    taken = tx.first(Address, network_id=network_id, ip=ip)
+    return tx.get(Port, taken.port_id).device_id if taken is not None else None
+
+
+def _in_use(ip: str, user: str) -> str:
+    return f"Fixed IP address {ip} is already in use on instance {user or 'none'}."
+
+
 def server_at(tx: Tx, network_id: str, ip: str) -> str | None:
     """The server that has this address on this network."""
     address = tx.first(Address, network_id=network_id, ip=ip)
@@ -230,15 +292,17 @@ def server_at(tx: Tx, network_id: str, ip: str) -> str | None:
     return port.device_id if port is not None and port.device_owner.startswith(OWNER) else None
 
 
-def _nic(port: Port, network: Network) -> NicInfo:
+def _nic(port: Port, network: Network, floating: tuple[str, ...]) -> NicInfo:
     return NicInfo(
         port_id=port.id,
         network_id=network.id,
         network_label=network.name,
         mac=port.mac,
         fixed_ips=tuple((fixed.subnet_id, fixed.ip, ipam.version_of(fixed.ip)) for fixed in port.fixed_ips),
+        floating_ips=floating,
         created=port.owned,
         tag=port.tag,
         mtu=network.mtu,
         device_id=port.device_id,
+        status=port.status,
     )

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from micronova.db import Tx
-from micronova.network import db, ipam
+from micronova.network import db, l3_specs, reach
 from micronova.network.addresses import automatic
-from micronova.network.db import Network, Port, Rule, Subnet
-from micronova.network.driver import Lease, NetworkSpec, PortSpec, RuleSpec, SubnetSpec
+from micronova.network.db import FloatingIp, Network, Port, Rule, Subnet
+from micronova.network.driver import GroupSpec, Lease, NetworkSpec, PortSpec, RuleSpec, SubnetSpec
+from micronova.network.l3_specs import Layer3
 from micronova.network.room import Strategy
 from micronova.network.security_rules import normalized
 
@@ -24,17 +25,27 @@ class View(msgspec.Struct, frozen=True):
     networks: dict[str, Network]
     subnets: dict[str, list[Subnet]]
     rules: dict[str, tuple[RuleSpec, ...]]
+    layer3: Layer3 = Layer3()
+
+    def remote_groups(self) -> set[str]:
+        """Groups that rules name as the other side."""
+        named = {rule.remote_group for rules in self.rules.values() for rule in rules}
+        return {id for id in named if id is not None}
 
 
-def load(tx: Tx, ports: Sequence[Port]) -> View:
-    """The view of these ports."""
-    network_ids = {port.network_id for port in ports}
+def load(tx: Tx, ports: Sequence[Port], networks: Iterable[str] = (), beside: Sequence[Port] = ()) -> View:
+    """The view of these ports and networks. Networks that routers join with them belong to it too.
+
+    `beside` are other ports of the host that have floating IPs on these networks.
+    """
+    network_ids = reach.joined(tx, {*networks, *(port.network_id for port in ports)})
     subnets: dict[str, list[Subnet]] = {id: [] for id in network_ids}
     order = (("created_at", True), ("id", True))
     for subnet in tx.find(Subnet, network_id=sorted(network_ids), order=order) if network_ids else ():
         subnets[subnet.network_id].append(subnet)
     groups = {id for port in ports for id in port.security_group_ids}
-    return View(tuple(ports), db.find_all(tx, Network, network_ids), subnets, _rules(tx, groups))
+    layer3 = l3_specs.load(tx, subnets, (*ports, *beside))
+    return View(tuple(ports), db.find_all(tx, Network, network_ids), subnets, _rules(tx, groups), layer3)
 
 
 def wanted_ports(tx: Tx, host: str) -> list[Port]:
@@ -42,12 +53,22 @@ def wanted_ports(tx: Tx, host: str) -> list[Port]:
     return tx.find(Port, host=host, status="ACTIVE", order=(("id", True),))
 
 
-def ports_with(tx: Tx, host: str, network_ids: Sequence[str], server_id: str) -> list[Port]:
-    """Ports of these networks that shall be real on this host once the server's are."""
-    if not network_ids:
-        return []
-    here = tx.find(Port, host=host, network_id=list(network_ids), order=(("id", True),))
-    return [port for port in here if port.status == "ACTIVE" or port.device_id == server_id]
+def floating_here(tx: Tx, host: str, network_ids: Iterable[str]) -> list[Port]:
+    """Ports that shall be real on this host and have floating IPs on one of these networks."""
+    wanted = sorted(set(network_ids))
+    rows = tx.find(FloatingIp, fixed_network_id=wanted) if wanted else []
+    ids = sorted({row.port_id for row in rows if row.port_id is not None})
+    return tx.find(Port, id=ids, host=host, status="ACTIVE", order=(("id", True),)) if ids else []
+
+
+def left_here(tx: Tx, host: str, network_ids: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Of these networks and those joined with them: what this host shall have, and what it has no use for."""
+    kept, gone = set[str](), set[str]()
+    for id in sorted(set(network_ids)):
+        joined = reach.joined(tx, {id})
+        used = tx.first(Port, host=host, status="ACTIVE", network_id=sorted(joined)) is not None
+        (kept if used else gone).update(joined)
+    return kept, gone - kept
 
 
 # -- networks
@@ -56,22 +77,15 @@ def ports_with(tx: Tx, host: str, network_ids: Sequence[str], server_id: str) ->
 def network_spec(view: View, network_id: str, strategy: Strategy, domain: str) -> NetworkSpec:
     """The network as the view's host must have it."""
     network = view.networks[network_id]
-    subnets = view.subnets[network_id]
-    served = {subnet.id: strategy.wants_dhcp(subnet) and not automatic(subnet) for subnet in subnets}
     return NetworkSpec(
         id=network.id,
         mtu=network.mtu,
-        subnets=tuple(_subnet_spec(subnet, strategy) for subnet in subnets),
-        leases=tuple(
-            Lease(port_id=port.id, mac=port.mac, ip=fixed.ip, hostname=hostname(port, fixed.ip))
-            for port in view.ports
-            if port.network_id == network_id
-            for fixed in port.fixed_ips
-            if served.get(fixed.subnet_id)
-        ),
+        subnets=tuple(_subnet_spec(subnet, strategy) for subnet in view.subnets[network_id]),
         domain=(network.dns_domain or domain).rstrip("."),
         segment=network.segmentation_id,
         nat=strategy.nat(network),
+        routers=view.layer3.routers.get(network_id, ()),
+        floating=view.layer3.floating.get(network_id, ()),
     )
 
 
@@ -83,6 +97,7 @@ def _subnet_spec(subnet: Subnet, strategy: Strategy) -> SubnetSpec:
         dhcp=strategy.wants_dhcp(subnet),
         dns=subnet.dns_nameservers,
         routes=subnet.host_routes,
+        ipv6_mode=subnet.ipv6_ra_mode if strategy.wants_dhcp(subnet) else None,
     )
 
 
@@ -113,52 +128,57 @@ def port_spec(view: View, port: Port) -> PortSpec:
         rules=tuple(rule for id in port.security_group_ids for rule in view.rules.get(id, ())),
         secured=port.port_security_enabled,
         allowed_pairs=tuple((pair.mac or port.mac, as_range(pair.ip)) for pair in port.allowed_pairs),
+        leases=_leases(view, port),
         up=port.admin_state_up and network.admin_state_up,
     )
 
 
-# -- rules
+def _leases(view: View, port: Port) -> tuple[Lease, ...]:
+    served = {s.id for s in view.subnets[port.network_id] if s.enable_dhcp and not automatic(s)}
+    return tuple(
+        Lease(ip=fixed.ip, hostname=hostname(port, fixed.ip)) for fixed in port.fixed_ips if fixed.subnet_id in served
+    )
+
+
+# -- rules and who they trust
+
+
+def members(tx: Tx, group_ids: Iterable[str]) -> dict[str, GroupSpec]:
+    """Groups by id, with all addresses their members may send from, on whatever host."""
+    return {id: group_spec(id, db.addresses_of_group(tx, id)) for id in sorted(set(group_ids))}
+
+
+def group_spec(id: str, addresses: Iterable[str]) -> GroupSpec:
+    """The group with these members."""
+    return GroupSpec(id=id, addresses=tuple(sorted(addresses)))
+
+
+def addresses_of(port: Port) -> set[str]:
+    """The addresses and ranges the port may send from."""
+    return {*(fixed.ip for fixed in port.fixed_ips), *(pair.ip for pair in port.allowed_pairs)}
 
 
 def _rules(tx: Tx, group_ids: set[str]) -> dict[str, tuple[RuleSpec, ...]]:
     """What each group lets pass, in a stable order."""
     order = (("created_at", True), ("id", True))
     rows = tx.find(Rule, group_id=sorted(group_ids), order=order) if group_ids else []
-    trusted = {row.remote_group_id for row in rows if row.remote_group_id is not None}
-    members = {id: _ranges(db.addresses_of_group(tx, id)) for id in sorted(trusted)}
     found: dict[str, list[RuleSpec]] = {id: [] for id in group_ids}
     for row in rows:
-        remotes = _remotes(row, members)
-        if remotes is not None:
-            found[row.group_id].append(_rule_spec(row, remotes))
+        found[row.group_id].append(_rule_spec(row))
     return {id: tuple(rules) for id, rules in found.items()}
 
 
-def _remotes(rule: Rule, members: dict[str, dict[str, tuple[str, ...]]]) -> tuple[str, ...] | None:
-    """The other sides a rule names; () for anywhere, None when it names a group that has no address."""
-    if rule.remote_group_id is not None:
-        return members[rule.remote_group_id].get(rule.ethertype) or None
+def _rule_spec(rule: Rule) -> RuleSpec:
     prefix = normalized(rule.remote_prefix)
-    return () if prefix is None else (prefix,)
-
-
-def _rule_spec(rule: Rule, remotes: tuple[str, ...]) -> RuleSpec:
     return RuleSpec(
         direction=rule.direction,
         ethertype=rule.ethertype,
         protocol=rule.protocol,
         port_min=rule.port_min,
         port_max=rule.port_max,
-        remotes=remotes,
+        remotes=() if prefix is None else (prefix,),
+        remote_group=rule.remote_group_id,
     )
-
-
-def _ranges(addresses: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Addresses and ranges as ranges, by IP version, sorted."""
-    found: dict[str, list[str]] = {"IPv4": [], "IPv6": []}
-    for address in sorted(addresses):
-        found[f"IPv{ipam.version_of(address)}"].append(as_range(address))
-    return {ethertype: tuple(ranges) for ethertype, ranges in found.items()}
 
 
 def as_range(address: str) -> str:

@@ -5,12 +5,12 @@ from typing import Any
 
 from micronova.context import Context
 from micronova.db import Not, Tx
-from micronova.network import db, ipam, networks, resources
+from micronova.network import db, ipam, networks, reach, resources, subnet_pools
 from micronova.network.addresses import ROUTER_OWNER, Addresses, automatic, claimant
 from micronova.network.attributes import Values
 from micronova.network.collection import Collection, Where, get
 from micronova.network.db import Address, Network, Port, Subnet
-from micronova.network.refusals import bad, invalid, refusal
+from micronova.network.refusals import bad, bad_for, invalid, refusal
 
 AUTO_PREFIX = 64
 LONGEST_WITH_DHCP = {4: 30, 6: 126}
@@ -29,8 +29,7 @@ class Subnets(Collection[Subnet]):
     def sees(self, tx: Tx, ctx: Context, row: Subnet) -> bool:
         if row.project_id == ctx.project_id:
             return True
-        network = tx.get(Network, row.network_id)
-        return network.shared or network.project_id == ctx.project_id
+        return networks.open_to(ctx, tx.get(Network, row.network_id))
 
     def target(self, tx: Tx, row: Subnet) -> dict[str, Any]:
         return networks.owner_target(tx.get(Network, row.network_id), row.project_id)
@@ -41,8 +40,7 @@ class Subnets(Collection[Subnet]):
     def insert(self, tx: Tx, ctx: Context, values: Values) -> Subnet:
         """Store a range that fits with the network's others; ports that make their own addresses get one."""
         network = networks.usable(tx, ctx, values["network_id"])
-        if values["cidr"] is None:
-            raise bad("Bad subnets request: a subnetpool must be specified in the absence of a cidr.")
+        values = self._with_range(tx, ctx, values)
         net = ipam.network_of(values["cidr"])
         self._check_range(tx, network, net, values["ip_version"])
         values["ip_version"] = net.version
@@ -55,7 +53,7 @@ class Subnets(Collection[Subnet]):
         tx.change(network, subnet_ids=(*network.subnet_ids, subnet.id), updated_at=tx.now)
         if automatic(subnet):
             self._give_to_ports(tx, subnet)
-        self.room.tell(tx, ctx, db.hosts_of_network(tx, network.id))
+        self.room.tell(tx, ctx, reach.hosts(tx, [network.id]))
         return subnet
 
     def alter(self, tx: Tx, ctx: Context, row: Subnet, values: Values) -> Subnet:
@@ -64,6 +62,7 @@ class Subnets(Collection[Subnet]):
         values = dict(values)
         if values.get("gateway_ip") is not None:
             values["gateway_ip"] = ipam.check_gateway(net, values["gateway_ip"])
+        if "gateway_ip" in values:
             self._check_gateway_free(tx, row, values["gateway_ip"])
         gateway = values.get("gateway_ip", row.gateway_ip)
         if values.get("pools") is not None:
@@ -78,7 +77,7 @@ class Subnets(Collection[Subnet]):
         _check_versions(values, net.version)
         changed = self.touch(tx, row, values)
         if changed is not row:
-            self.room.tell(tx, ctx, db.hosts_of_network(tx, row.network_id))
+            self.room.tell(tx, ctx, reach.hosts(tx, [row.network_id]))
         return changed
 
     def erase(self, tx: Tx, ctx: Context, row: Subnet) -> None:
@@ -100,7 +99,27 @@ class Subnets(Collection[Subnet]):
         network = get(tx, Network, "network", row.network_id)
         tx.change(network, subnet_ids=tuple(id for id in network.subnet_ids if id != row.id), updated_at=tx.now)
         tx.delete(row)
-        self.room.tell(tx, ctx, db.hosts_of_network(tx, row.network_id))
+        self.room.tell(tx, ctx, reach.hosts(tx, [row.network_id]))
+
+    def _with_range(self, tx: Tx, ctx: Context, values: Values) -> Values:
+        """The values with a range: the one given, or one from a pool."""
+        values = dict(values)
+        by_default = values.pop("use_default_subnetpool", False)
+        if by_default and values.get("subnetpool_id") is not None:
+            raise bad_for("subnets", "subnetpool_id and use_default_subnetpool cannot both be specified")
+        if by_default:
+            values["subnetpool_id"] = subnet_pools.default_pool(tx, values["ip_version"] or 4)
+        if values.get("subnetpool_id") is None:
+            if values.pop("prefixlen", None) is not None:
+                raise bad_for("subnets", "a prefix length needs a subnet pool")
+            if values["cidr"] is None:
+                raise bad_for("subnets", "a subnetpool must be specified in the absence of a cidr")
+            return values
+        if values["cidr"] is not None and values.get("prefixlen") is not None:
+            raise bad_for("subnets", "cidr and prefixlen must not be supplied together")
+        cidr = subnet_pools.cut(self.room, tx, ctx, values["subnetpool_id"], values)
+        values.pop("prefixlen", None)
+        return {**values, "cidr": cidr}
 
     def _give_to_ports(self, tx: Tx, subnet: Subnet) -> None:
         addresses = Addresses(self.room, tx, subnet.network_id)
@@ -119,9 +138,17 @@ class Subnets(Collection[Subnet]):
         if ipam.overlapping(net, others):
             raise invalid(f"Requested subnet with cidr: {net} for network: {network.id} overlaps with another subnet")
 
-    def _check_gateway_free(self, tx: Tx, row: Subnet, gateway: str) -> None:
-        address = tx.first(Address, subnet_id=row.id, ip=gateway)
-        if gateway != row.gateway_ip and address is not None:
+    def _check_gateway_free(self, tx: Tx, row: Subnet, gateway: str | None) -> None:
+        if gateway == row.gateway_ip:
+            return
+        address = tx.first(Address, subnet_id=row.id, ip=gateway) if gateway is not None else None
+        if address is None and row.gateway_ip is not None:
+            held = tx.first(Address, subnet_id=row.id, ip=row.gateway_ip)
+            port = tx.get(Port, held.port_id) if held is not None else None
+            if port is None or not port.device_owner.startswith(ROUTER_OWNER):
+                return
+            gateway, address = row.gateway_ip, held
+        if address is not None:
             raise refusal(
                 "GatewayIpInUse",
                 f"Gateway ip {gateway} already in use by port {address.port_id}. Unable to update.",

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from micronova.db import KEY, Row, Tx
+from micronova.network import floating_ips
 from micronova.network.db import FixedIp, Port
 
 
@@ -61,11 +62,14 @@ def summary(tx: Tx, server_ids: Sequence[str]) -> Summary:
     ports = tx.find(_PortLine, device_id=list(server_ids), order=(("position", True), ("id", True)))
     labels = _names(tx, _NetworkName, (port.network_id for port in ports))
     titles = _names(tx, _GroupName, (id for port in ports for id in port.security_group_ids))
+    floating = floating_ips.addresses_of(tx, [port.id for port in ports])
     nics: dict[str, list[SeenNic]] = {}
     groups: dict[str, list[str]] = {}
     for port in ports:
         ips = tuple([(one.subnet_id, one.ip, 6 if ":" in one.ip else 4) for one in port.fixed_ips])
-        nics.setdefault(port.device_id, []).append(SeenNic(labels[port.network_id], port.mac, ips))
+        nics.setdefault(port.device_id, []).append(
+            SeenNic(labels[port.network_id], port.mac, ips, floating.get(port.id, ()))
+        )
         names = groups.setdefault(port.device_id, [])
         for id in port.security_group_ids:
             if titles[id] not in names:

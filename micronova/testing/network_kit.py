@@ -10,7 +10,19 @@ import msgspec
 import pytest
 
 from micronova.errors import DriverError, Rejected
-from micronova.network.driver import Lease, NetworkDriver, NetworkSpec, PortSpec, RuleSpec, SubnetSpec
+from micronova.network.driver import (
+    FloatingSpec,
+    GroupSpec,
+    Lease,
+    NetworkDriver,
+    NetworkSpec,
+    PeerSpec,
+    PortSpec,
+    RouterSpec,
+    RuleSpec,
+    SubnetSpec,
+    WayOutSpec,
+)
 
 SSH_AND_PING = (
     RuleSpec(direction="egress", ethertype="IPv4"),
@@ -32,19 +44,33 @@ EVERY_KIND_OF_RULE = (
     RuleSpec(direction="ingress", ethertype="IPv4", remotes=("10.0.0.0/8", "10.1.0.0/16", "192.168.7.9/32")),
     RuleSpec(direction="ingress", ethertype="IPv6", remotes=("fd00::/8",)),
     RuleSpec(direction="ingress", ethertype="IPv4", remotes=("0.0.0.0/0",)),
+    RuleSpec(direction="ingress", ethertype="IPv4", remote_group="friends"),
+    RuleSpec(direction="egress", ethertype="IPv6", protocol="tcp", port_min=25, remote_group="strangers"),
 )
+FRIENDS = GroupSpec(id="friends", addresses=("10.60.0.11", "10.60.0.64/26", "10.60.0.65", "fd00:60::/64", "fd00::5"))
 
 
-def network_spec(number: int, *, leases: tuple[Lease, ...] = ()) -> NetworkSpec:
+def network_spec(number: int) -> NetworkSpec:
     """Network `number` with one IPv4 subnet, 10.60.`number`.0/24."""
     subnet = SubnetSpec(id=f"subnet-{number:08d}", cidr=f"10.60.{number}.0/24", gateway=f"10.60.{number}.1")
-    return NetworkSpec(
-        id=f"00000000-0000-4000-8000-{number:012d}",
-        mtu=1450,
-        subnets=(subnet,),
-        leases=leases,
-        domain="kit.test",
+    return NetworkSpec(id=f"00000000-0000-4000-8000-{number:012d}", mtu=1450, subnets=(subnet,), domain="kit.test")
+
+
+def routed_spec(number: int, *others: int, floating: tuple[FloatingSpec, ...] = ()) -> NetworkSpec:
+    """Network `number` behind a router that joins it with `others` and leads out."""
+    network = network_spec(number)
+    router = RouterSpec(
+        id="router-1",
+        addresses=(f"10.60.{number}.1/24",),
+        subnet_ids=(network.subnets[0].id,),
+        peers=tuple(
+            PeerSpec(network_id=network_spec(other).id, cidrs=(network_spec(other).subnets[0].cidr,))
+            for other in others
+        ),
+        way_out=WayOutSpec(network_id="external", snat=True),
+        routes=(("172.30.0.0/16", f"10.60.{number}.77"),),
     )
+    return msgspec.structs.replace(network, routers=(router,), floating=floating)
 
 
 def port_spec(number: int, *, network: int = 0, rules: tuple[RuleSpec, ...] = SSH_AND_PING) -> PortSpec:
@@ -56,12 +82,8 @@ def port_spec(number: int, *, network: int = 0, rules: tuple[RuleSpec, ...] = SS
         mac=f"fa:16:3e:00:{network:02x}:{number:02x}",
         ips=(f"10.60.{network}.{number + 10}",),
         rules=rules,
+        leases=(Lease(ip=f"10.60.{network}.{number + 10}", hostname=f"h-kit{number:08d}"),),
     )
-
-
-def lease_of(port: PortSpec) -> Lease:
-    """What DHCP gives to the guest of `port`."""
-    return Lease(port_id=port.id, mac=port.mac, ip=port.ips[0], hostname=f"h-{port.device}")
 
 
 class NetworkDriverKit:
@@ -77,7 +99,7 @@ class NetworkDriverKit:
         assert [network_spec(0).id] == await driver.list_networks()
 
     async def test_repeating_everything_changes_nothing(self, driver: NetworkDriver) -> None:
-        network = network_spec(0, leases=(lease_of(port_spec(1)),))
+        network = network_spec(0)
         await driver.ensure_network(network)
         first = await driver.ensure_port(port_spec(1))
 
@@ -163,16 +185,16 @@ class NetworkDriverKit:
 
     async def test_other_rules_addresses_and_leases_are_taken_over(self, driver: NetworkDriver) -> None:
         before = port_spec(1)
-        await driver.ensure_network(network_spec(0, leases=(lease_of(before),)))
+        await driver.ensure_network(network_spec(0))
         await driver.ensure_port(before)
         after = msgspec.structs.replace(
             before,
             ips=("10.60.0.77", "fd00:60::77"),
             rules=EVERY_KIND_OF_RULE,
             allowed_pairs=(("fa:16:3e:99:99:99", "10.60.0.128/25"),),
+            leases=(Lease(ip="10.60.0.77", hostname="renamed"), Lease(ip="fd00:60::77", hostname="renamed")),
         )
 
-        await driver.ensure_network(network_spec(0, leases=(lease_of(after),)))
         facts = await driver.ensure_port(after)
 
         assert [facts] == await driver.list_ports()
@@ -209,6 +231,42 @@ class NetworkDriverKit:
             await driver.ensure_ports((port_spec(1), port_spec(2, network=7)))
 
         assert [] == await driver.list_ports()
+
+    async def test_a_lease_that_can_not_be_is_rejected(self, driver: NetworkDriver) -> None:
+        await driver.ensure_network(network_spec(0))
+        wrong = Lease(ip="10.60.0.11", hostname="two words")
+
+        with pytest.raises(Rejected):
+            await driver.ensure_port(msgspec.structs.replace(port_spec(1), leases=(wrong,)))
+
+        assert [] == await driver.list_ports()
+
+    async def test_groups_come_change_and_go_with_the_rules_that_name_them(self, driver: NetworkDriver) -> None:
+        await driver.ensure_network(network_spec(0))
+        both = (port_spec(1, rules=EVERY_KIND_OF_RULE), port_spec(2, rules=EVERY_KIND_OF_RULE))
+        others = GroupSpec(id="friends", addresses=("10.60.0.12", "10.60.0.96/27"))
+
+        await driver.ensure_ports(both, (FRIENDS, GroupSpec(id="nobodys", addresses=("10.0.0.1",))))
+        for group in (others, FRIENDS, GroupSpec(id="friends"), FRIENDS):
+            await driver.ensure_ports((), (group,))
+        await driver.ensure_port(port_spec(1, rules=()), (others,))
+        await driver.remove_port(port_spec(2).id)
+        await driver.ensure_ports((), (FRIENDS,))
+        await driver.ensure_ports(both, (FRIENDS,))
+
+        assert [spec.id for spec in both] == [facts.id for facts in await driver.list_ports()]
+
+    async def test_networks_of_a_router_come_and_go_in_any_order(self, driver: NetworkDriver) -> None:
+        floating = FloatingSpec(floating_ip="203.0.113.9", fixed_ip="10.60.0.11", port_id=port_spec(1).id)
+        first, second = routed_spec(0, 1, floating=(floating,)), routed_spec(1, 0)
+
+        for order in ((first, second), (second, first)):
+            for spec in (*order, network_spec(0), *order):
+                await driver.ensure_network(spec)
+            for spec in order:
+                await driver.remove_network(spec.id)
+
+        assert [] == await driver.list_networks()
 
     async def test_no_metadata_socket_without_a_network(self, driver: NetworkDriver) -> None:
         with pytest.raises(DriverError):

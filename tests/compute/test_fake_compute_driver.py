@@ -25,6 +25,12 @@ class FakeBench:
     def spec(self, id: str) -> GuestSpec:
         return small(id)
 
+    async def nic(self, number: int) -> Nic:
+        return Nic(port_id=f"p{number}", mac=f"fa:16:3e:00:01:{number:02x}", device=f"tap{number}")
+
+    async def cards(self, id: str) -> list[str]:
+        return [nic.port_id for nic in self.driver._guests[id].spec.nics]
+
     async def crash(self, id: str) -> None:
         self.driver.crash(id)
 

@@ -44,10 +44,21 @@ def test_every_card_gets_the_tap_of_its_place() -> None:
 
     argv = words(spec, taps=(7, 9))
 
-    assert ["tap,id=net0,fd=7", "tap,id=net1,fd=9"] == after(argv, "-netdev")
+    assert ["tap,id=net-0,fd=7", "tap,id=net-1,fd=9"] == after(argv, "-netdev")
     cards = [device for device in after(argv, "-device") if device.startswith("virtio-net")]
     assert cards[0].endswith("mac=fa:16:3e:00:00:00,romfile=,host_mtu=1450")
     assert cards[1].endswith("mac=fa:16:3e:00:00:01,romfile=")
+
+
+def test_every_card_sits_in_a_slot_and_spare_ones_are_left() -> None:
+    nics = tuple(Nic(port_id=str(n), mac=f"fa:16:3e:00:00:0{n}", device="t") for n in (0, 1))
+    spec = GuestSpec(id=ID, name="a", vcpus=1, ram_mib=128, kernel="/k", nics=nics)
+
+    devices = after(words(spec, taps=(7, 9)), "-device")
+
+    slots = [device for device in devices if device.startswith("pcie-root-port")]
+    assert 8 == len(slots)
+    assert ["bus=slot0", "bus=slot1"] == [device.split(",")[3] for device in devices if device.startswith("virtio-net")]
 
 
 def test_the_firmware_says_openstack_and_the_guests_id() -> None:

@@ -95,7 +95,7 @@ async def test_what_the_state_forbids_is_a_conflict(cloud: ServerWorld) -> None:
 
 async def test_what_no_driver_can_is_not_implemented(cloud: ServerWorld) -> None:
     id = await cloud.boot()
-    actions = ("pause", "suspend", "shelve", "rescue", "resize", "createImage", "changePassword")
+    actions = ("suspend", "shelve", "rescue", "resize", "createImage", "changePassword")
 
     said = [await cloud.act(id, action) for action in actions]
 

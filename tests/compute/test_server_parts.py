@@ -62,7 +62,6 @@ async def test_addresses_and_interfaces(cloud: ServerWorld) -> None:
     )
     assert 404 == (await cloud.ask(f"GET /servers/{id}/os-interface/{id}")).status
     assert 404 == (await cloud.ask(f"GET /servers/{id}/ips/none")).status
-    assert 501 == (await cloud.ask(f"POST /servers/{id}/os-interface", {})).status
 
 
 async def test_security_groups(cloud: ServerWorld) -> None:

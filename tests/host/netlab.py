@@ -170,7 +170,7 @@ class Guest:
         """A listening socket of the guest; close it."""
 
         def work() -> socket.socket:
-            return socket.create_server((address, port))
+            return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
 
         return in_namespace(self.path, work)
 

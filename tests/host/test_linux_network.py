@@ -14,26 +14,27 @@ from netlab import Lab, sh, until
 
 from micronova.clock import SystemClock
 from micronova.errors import ConfigError, DriverError
+from micronova.network.driver import PortSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
 from micronova.network.drivers.linux.names import Names
-from micronova.testing.network_kit import NetworkDriverKit, lease_of, network_spec, port_spec
+from micronova.testing.network_kit import EVERY_KIND_OF_RULE, FRIENDS, NetworkDriverKit, network_spec, port_spec
 
 pytestmark = pytest.mark.host
 PORT = port_spec(1)
-NETWORK = network_spec(0, leases=(lease_of(PORT),))
+NETWORK = network_spec(0)
 ENDLESS_WORK = """
 import asyncio, sys
 from pathlib import Path
 from micronova.clock import SystemClock
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.testing.network_kit import lease_of, network_spec, port_spec
+from micronova.testing.network_kit import network_spec, port_spec
 
 async def main():
     driver = LinuxNetworkDriver(Path(sys.argv[1]), SystemClock())
     await driver.init_host()
     print("ready", flush=True)
     while True:
-        await driver.ensure_network(network_spec(0, leases=(lease_of(port_spec(1)),)))
+        await driver.ensure_network(network_spec(0))
         await driver.ensure_port(port_spec(1))
         await driver.remove_port(port_spec(1).id)
         await driver.remove_network(network_spec(0).id)
@@ -325,7 +326,11 @@ async def test_a_hundred_ports_come_at_once(driver: LinuxNetworkDriver) -> None:
     await driver.ensure_network(NETWORK)
     specs = tuple(
         msgspec.structs.replace(
-            port_spec(number % 200), id=f"p{number}", device=f"kit{number}", ips=(f"10.60.0.{number % 250 + 2}",)
+            port_spec(number % 200),
+            id=f"p{number}",
+            device=f"kit{number}",
+            ips=(f"10.60.0.{number % 250 + 2}",),
+            leases=(),
         )
         for number in range(100)
     )
@@ -336,3 +341,44 @@ async def test_a_hundred_ports_come_at_once(driver: LinuxNetworkDriver) -> None:
     took = time.monotonic() - start
     assert len(specs) == len(await driver.list_ports())
     assert took < 30
+
+
+async def test_a_table_of_others_that_drops_what_is_forwarded_is_told_in_one_sentence(
+    lab: Lab, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sh("nft", "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }")
+    driver = LinuxNetworkDriver(tmp_path / "other", SystemClock())
+    try:
+        await driver.init_host()
+
+        [told] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert "table ip filter drops forwarded packets" in told
+        assert Names("mn", tmp_path / "other").interfaces in told
+    finally:
+        await driver.erase()
+        await driver.close()
+
+
+async def test_many_ports_share_their_rules_and_change_them_in_one_step(driver: LinuxNetworkDriver) -> None:
+    await driver.ensure_network(NETWORK)
+    first, second = (EVERY_KIND_OF_RULE, EVERY_KIND_OF_RULE[:5])
+    specs = [
+        PortSpec(
+            id=f"p{number}",
+            network_id=NETWORK.id,
+            device=f"kit{number}",
+            mac=f"fa:16:3e:01:{number // 256:02x}:{number % 256:02x}",
+            ips=(f"10.60.{number // 250}.{number % 250 + 2}",),
+            rules=first,
+        )
+        for number in range(200)
+    ]
+    await driver.ensure_ports(tuple(specs), (FRIENDS,))
+    chains = sh("nft", "list", "ruleset").count("chain ingress-")
+
+    await driver.ensure_ports(tuple(msgspec.structs.replace(spec, rules=second) for spec in specs))
+
+    told = sh("nft", "list", "ruleset")
+    assert (1, 1) == (chains, told.count("chain ingress-"))
+    [chain] = {word.rstrip(",") for word in told.split() if word.startswith("ingress-")}
+    assert told.count(f": goto {chain}") == len(specs)

@@ -3,61 +3,27 @@
 import os
 import signal
 import struct
-from collections.abc import Sequence
 
 import frames
 import msgspec
 import pytest
+from linux_guests import EGRESS, GATEWAY, PING, SSH, network, plug, port
 from netlab import OUTSIDE, UPLINK, Guest, Lab, arrives, connects, until
 
-from micronova.network.driver import Lease, NetworkSpec, PortSpec, RuleSpec, SubnetSpec
+from micronova.network.driver import Lease, RuleSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
 from micronova.network.drivers.linux.filters import link_local
+from micronova.network.drivers.linux.names import gateway_mac
 
 pytestmark = pytest.mark.host
-EGRESS = (RuleSpec(direction="egress", ethertype="IPv4"), RuleSpec(direction="egress", ethertype="IPv6"))
-PING = RuleSpec(direction="ingress", ethertype="IPv4", protocol="icmp")
-SSH = RuleSpec(direction="ingress", ethertype="IPv4", protocol="tcp", port_min=22, port_max=22)
-OPEN = (*EGRESS, RuleSpec(direction="ingress", ethertype="IPv4"), RuleSpec(direction="ingress", ethertype="IPv6"))
-GATEWAY = "10.9.0.1"
 MARKER = b"micronova-test-marker"
-
-
-def network(id: str = "net-a", *, cidr: str = "10.9.0.0/24", gateway: str | None = GATEWAY) -> NetworkSpec:
-    subnet = SubnetSpec(id=f"{id}-subnet", cidr=cidr, gateway=gateway)
-    return NetworkSpec(id=id, mtu=1400, subnets=(subnet,), domain="lab.test")
-
-
-def port(name: str, number: int, *, on: str = "net-a", rules: Sequence[RuleSpec] = OPEN) -> PortSpec:
-    return PortSpec(
-        id=f"port-{name}",
-        network_id=on,
-        device=f"p-{name}",
-        mac=f"fa:16:3e:00:00:{number:02x}",
-        ips=(f"10.9.0.{number}",),
-        rules=tuple(rules),
-    )
-
-
-def with_leases(spec: NetworkSpec, *ports: PortSpec) -> NetworkSpec:
-    leases = tuple(Lease(port_id=p.id, mac=p.mac, ip=p.ips[0], hostname=p.id) for p in ports)
-    return msgspec.structs.replace(spec, leases=leases)
-
-
-async def plug(lab: Lab, driver: LinuxNetworkDriver, spec: PortSpec, *, gateway: str | None = GATEWAY) -> Guest:
-    """A guest with its port, its address set by hand."""
-    guest = lab.guest(spec.id, device=spec.device, mac=spec.mac)
-    await driver.ensure_port(spec)
-    for ip in spec.ips:
-        guest.set_address(f"{ip}/24", gateway)
-    return guest
 
 
 async def test_dhcp_gives_address_routes_mtu_and_names(lab: Lab, driver: LinuxNetworkDriver) -> None:
     a, b = port("a", 11), port("b", 12)
-    await driver.ensure_network(with_leases(network(), a, b))
+    await driver.ensure_network(network())
     guest = lab.guest("a", device=a.device, mac=a.mac)
-    await driver.ensure_port(a)
+    await driver.ensure_ports((a, b))
 
     lease = guest.dhcp()
 
@@ -72,7 +38,7 @@ async def test_dhcp_gives_address_routes_mtu_and_names(lab: Lab, driver: LinuxNe
 
 
 async def test_a_guest_that_has_no_lease_gets_no_address(lab: Lab, driver: LinuxNetworkDriver) -> None:
-    a = port("a", 11)
+    a = msgspec.structs.replace(port("a", 11), leases=())
     await driver.ensure_network(network())
     guest = lab.guest("a", device=a.device, mac=a.mac)
     await driver.ensure_port(a)
@@ -82,24 +48,43 @@ async def test_a_guest_that_has_no_lease_gets_no_address(lab: Lab, driver: Linux
 
 async def test_a_lease_that_comes_later_is_served_without_a_restart(lab: Lab, driver: LinuxNetworkDriver) -> None:
     a, b = port("a", 11), port("b", 12)
-    await driver.ensure_network(with_leases(network(), a))
+    await driver.ensure_network(network())
+    await driver.ensure_port(a)
     guest = lab.guest("b", device=b.device, mac=b.mac)
+    [server] = lab.processes("dnsmasq")
 
-    await driver.ensure_network(with_leases(network(), a, b))
     await driver.ensure_port(b)
 
     assert "10.9.0.12" == guest.dhcp()["ip"]
+    assert [server] == lab.processes("dnsmasq")
+
+
+async def test_another_address_is_served_without_a_restart(lab: Lab, driver: LinuxNetworkDriver) -> None:
+    a = port("a", 11)
+    moved = msgspec.structs.replace(a, ips=("10.9.0.50",), leases=(Lease(ip="10.9.0.50", hostname="renamed"),))
+    await driver.ensure_network(network())
+    guest = lab.guest("a", device=a.device, mac=a.mac)
+    await driver.ensure_port(a)
+    before = guest.dhcp()["ip"]
+    guest.run("ip", "addr", "flush", "dev", "eth0")
+    [server] = lab.processes("dnsmasq")
+
+    await driver.ensure_port(moved)
+
+    assert ("10.9.0.11", "10.9.0.50") == (before, guest.dhcp()["ip"])
+    assert "10.9.0.50" in guest.run("busybox", "nslookup", "renamed.lab.test", GATEWAY)
+    assert [server] == lab.processes("dnsmasq")
 
 
 async def test_an_address_goes_to_its_next_owner_at_once(lab: Lab, driver: LinuxNetworkDriver) -> None:
-    first, second = port("a", 11), msgspec.structs.replace(port("b", 12), ips=("10.9.0.11",))
-    await driver.ensure_network(with_leases(network(), first))
+    lease = Lease(ip="10.9.0.11", hostname="next")
+    first, second = port("a", 11), msgspec.structs.replace(port("b", 12), ips=("10.9.0.11",), leases=(lease,))
+    await driver.ensure_network(network())
     guest = lab.guest("a", device=first.device, mac=first.mac)
     await driver.ensure_port(first)
     had = guest.dhcp()["ip"]
 
     await driver.remove_port(first.id)
-    await driver.ensure_network(with_leases(network(), second))
     successor = lab.guest("b", device=second.device, mac=second.mac)
     await driver.ensure_port(second)
 
@@ -124,7 +109,7 @@ async def test_what_rules_allow_passes_and_the_rest_is_silence(lab: Lab, driver:
 
 async def test_without_rules_nothing_passes_but_dhcp_and_metadata(lab: Lab, driver: LinuxNetworkDriver) -> None:
     a = port("a", 11, rules=())
-    await driver.ensure_network(with_leases(network(), a))
+    await driver.ensure_network(network())
     guest = lab.guest("a", device=a.device, mac=a.mac)
     await driver.ensure_port(a)
     metadata = await driver.metadata_socket("net-a")
@@ -203,13 +188,17 @@ async def test_forged_ipv6_is_dropped(lab: Lab, driver: LinuxNetworkDriver) -> N
     await driver.ensure_network(network())
     a = await plug(lab, driver, port("a", 11))
     b = await plug(lab, driver, port("b", 12))
+    gateway = link_local(gateway_mac("net-a")).packed
     own, all_nodes, ours = str(link_local(a.mac)), "ff02::1", (a.mac, "33:33:00:00:00:01")
     forged = [
         frames.icmp6(ours, (own, all_nodes), 134, bytes(12) + MARKER),
         frames.icmp6(ours, ("fe80::bad", all_nodes), 128, bytes(4) + MARKER),
         frames.icmp6(ours, ("fd00::5", all_nodes), 128, bytes(4) + MARKER),
         frames.icmp6(ours, (own, all_nodes), 137, bytes(36) + MARKER),
-        frames.icmp6(ours, (own, all_nodes), 136, struct.pack("!I", 0x20000000) + b"\xfe\x80" + bytes(14) + MARKER),
+        frames.icmp6(ours, (own, all_nodes), 136, struct.pack("!I", 0x20000000) + gateway + MARKER),
+        frames.icmp6(ours, (own, all_nodes), 136, struct.pack("!I", 0x20000000) + b"\xfd" + bytes(15) + MARKER),
+        frames.icmp6(ours, (str(link_local(gateway_mac("net-a"))), all_nodes), 135, bytes(20) + MARKER),
+        frames.icmp6(ours, ("::", all_nodes), 135, bytes(4) + gateway + MARKER),
     ]
 
     with a.packets() as sender, b.packets() as receiver:
@@ -347,7 +336,7 @@ async def test_the_route_passes_on_when_the_first_of_two_equal_networks_goes(
 
 async def test_a_dead_dhcp_server_is_healed_while_connections_go_on(lab: Lab, driver: LinuxNetworkDriver) -> None:
     a = port("a", 11)
-    spec = with_leases(network(), a)
+    spec = network()
     await driver.ensure_network(spec)
     guest = lab.guest("a", device=a.device, mac=a.mac)
     await driver.ensure_port(a)
@@ -364,7 +353,7 @@ async def test_a_network_without_a_gateway_has_dhcp_and_metadata_and_no_way_out(
     lab: Lab, driver: LinuxNetworkDriver
 ) -> None:
     a = port("a", 11)
-    await driver.ensure_network(with_leases(network(gateway=None), a))
+    await driver.ensure_network(network(gateway=None))
     guest = lab.guest("a", device=a.device, mac=a.mac)
     await driver.ensure_port(a)
     metadata = await driver.metadata_socket("net-a")

@@ -13,13 +13,16 @@ from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
+from netlab import enter
 
 from micronova import command
 from micronova.clock import SystemClock
 from micronova.compute.driver import Disk, GuestSpec, Nic
 from micronova.compute.drivers.qemu import accel as qemu_accel
+from micronova.compute.drivers.qemu import plugging as qemu_plugging
 from micronova.compute.drivers.qemu import privilege as qemu_privilege
 from micronova.compute.drivers.qemu import process as qemu_process
+from micronova.compute.drivers.qemu import tap as qemu_tap
 from micronova.compute.drivers.qemu.driver import QemuDriver
 from micronova.compute.drivers.qemu.folder import GuestFolder
 from micronova.compute.drivers.qemu.monitor import Monitor
@@ -27,7 +30,7 @@ from micronova.errors import DriverError
 from micronova.guestimage import tiny
 from micronova.testing.compute_kit import ONE, TWO, ComputeDriverConformance
 
-NEEDED = ("qemu-system-x86_64", "qemu-img", "setpriv", "mount", "apt-get", "dpkg-deb")
+NEEDED = ("qemu-system-x86_64", "qemu-img", "setpriv", "mount", "ip", "apt-get", "dpkg-deb")
 
 pytestmark = [
     pytest.mark.host,
@@ -59,6 +62,20 @@ class QemuBench:
 
     def folder(self, id: str) -> GuestFolder:
         return GuestFolder(self.guests, id)
+
+    async def nic(self, number: int) -> Nic:
+        device = f"mnt{number}"
+        if not pathlib.Path(f"/proc/thread-self/net/dev_snmp6/{device}").exists():
+            await command.run(["ip", "tuntap", "add", "dev", device, "mode", "tap"])
+            await command.run(["ip", "link", "set", device, "up"])
+        return Nic(port_id=f"port-{number}", mac=f"fa:16:3e:00:01:{number:02x}", device=device)
+
+    async def cards(self, id: str) -> list[str]:
+        folder = self.folder(id)
+        if qemu_process.find(folder) is None:
+            return [nic.port_id for nic in folder.read_spec().nics]
+        names = await qemu_plugging.devices(self.driver._monitor(folder))
+        return sorted(name.removeprefix("nic-") for name in names if name.startswith("nic-"))
 
     async def crash(self, id: str) -> None:
         assert await qemu_process.end(self.folder(id), by=signal.SIGKILL)
@@ -106,7 +123,19 @@ def image(place: pathlib.Path) -> tiny.TinyImage:
 
 
 @pytest.fixture
-async def bench(place: pathlib.Path, image: tiny.TinyImage) -> AsyncIterator[QemuBench]:
+def apart(image: tiny.TinyImage) -> Iterator[None]:
+    """The test's thread, and what it starts, is in a network namespace of its own; the image is fetched before."""
+    path = pathlib.Path("/run/netns") / f"qemu-{SystemClock().new_id()[:8]}"
+    subprocess.run(["ip", "netns", "add", path.name], check=True, timeout=20)
+    try:
+        with enter(path):
+            yield
+    finally:
+        subprocess.run(["ip", "netns", "delete", path.name], check=False, timeout=20)
+
+
+@pytest.fixture
+async def bench(place: pathlib.Path, image: tiny.TinyImage, apart: None) -> AsyncIterator[QemuBench]:
     bench = QemuBench(place / "state", image)
     await bench.driver.init_host()
     try:
@@ -346,6 +375,76 @@ async def test_a_guests_card_is_on_the_tap_made_for_it(bench: QemuBench) -> None
     assert "LOWER_UP" in told
 
 
+WATCH_CARDS = """#!/bin/sh
+while :; do
+    new=$(echo $(ls /sys/class/net))
+    [ "$new" = "$old" ] || echo "cards: $new."
+    old=$new
+    sleep 1
+done
+"""
+
+
+async def test_the_guest_sees_a_card_come_and_go(bench: QemuBench) -> None:
+    nic = msgspec.structs.replace(await bench.nic(1), mtu=1450)
+    await bench.driver.ensure(boot_of(bench, WATCH_CARDS))
+    await shown(bench, "cards: lo.")
+
+    await bench.driver.attach_nic(ONE, nic)
+    await shown(bench, "cards: eth0 lo.")
+    up = await command.run(["ip", "-o", "link", "show", nic.device])
+    await bench.driver.detach_nic(ONE, nic.port_id)
+    for _ in range(300):
+        if 2 == (await shown(bench, "cards: lo.")).count("cards: lo."):
+            break
+        await asyncio.sleep(0.1)
+
+    assert b"LOWER_UP" in up
+    assert 2 == (await shown(bench, "cards: lo.")).count("cards: lo.")
+
+
+def test_a_card_is_plugged_in_on_the_event_loop_that_clouds_run_on(
+    place: pathlib.Path, image: tiny.TinyImage, apart: None
+) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def plug() -> list[str]:
+        bench = QemuBench(place / "state", image)
+        await bench.driver.init_host()
+        try:
+            await bench.driver.ensure(bench.spec(ONE))
+            await bench.driver.attach_nic(ONE, await bench.nic(1))
+            return await bench.cards(ONE)
+        finally:
+            await bench.erase()
+
+    assert ["port-1"] == uvloop.run(plug())
+
+
+async def test_a_card_whose_plugging_was_interrupted_is_plugged_by_the_next_try(bench: QemuBench) -> None:
+    nic = await bench.nic(1)
+    await bench.driver.ensure(bench.spec(ONE))
+    monitor = bench.driver._monitor(bench.folder(ONE))
+    with qemu_tap.opened((nic,)) as (tap,):
+        await monitor.ask("getfd", {"fdname": "net-port-1"}, handle=tap)
+        await monitor.ask("netdev_add", {"type": "tap", "id": "net-port-1", "fd": "net-port-1"})
+
+    await bench.driver.attach_nic(ONE, nic)
+
+    assert ["port-1"] == await bench.cards(ONE)
+
+
+async def test_a_missing_device_is_told_and_the_guest_keeps_what_it_has(bench: QemuBench) -> None:
+    nic = await bench.nic(1)
+    await bench.driver.ensure(bench.spec(ONE))
+
+    with pytest.raises(DriverError, match="network device no-such-tap cannot be used"):
+        await bench.driver.attach_nic(ONE, msgspec.structs.replace(nic, device="no-such-tap"))
+
+    assert [] == await bench.cards(ONE)
+    assert () == bench.folder(ONE).read_spec().nics
+
+
 async def test_a_disk_smaller_than_its_image_is_rejected(bench: QemuBench, place: pathlib.Path) -> None:
     large = place / "large.raw"
     with large.open("wb") as file:
@@ -400,3 +499,23 @@ async def test_what_qemu_refuses_is_told_in_its_words(place: pathlib.Path, image
 
     assert [] == bench.traces(TWO)
     await bench.erase()
+
+
+async def test_below_a_folder_that_only_root_may_enter_qemu_still_is_an_ordinary_user(
+    place: pathlib.Path, image: tiny.TinyImage
+) -> None:
+    closed = place / "closed"
+    closed.mkdir(mode=0o700)
+    bench = QemuBench(closed / "state", image)
+    await bench.driver.init_host()
+
+    try:
+        facts = await bench.driver.ensure(bench.spec(ONE))
+        pid = qemu_process.find(bench.folder(ONE))
+        await bench.reopen()
+
+        assert "running" == facts.power == (await bench.driver.inspect(ONE)).power
+        assert pid is not None
+        assert 0 != pathlib.Path(f"/proc/{pid}").stat().st_uid
+    finally:
+        await bench.erase()

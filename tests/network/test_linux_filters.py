@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from micronova.errors import Rejected
-from micronova.network.driver import RuleSpec
-from micronova.network.drivers.linux import filters
-from micronova.network.drivers.linux.filters import anti_spoofing, link_local, security_group
+from micronova.network.driver import GroupSpec, RuleSpec
+from micronova.network.drivers.linux.filters import anti_spoofing, link_local, members, security_group, set_name
 from micronova.testing.network_kit import port_spec
 
 
@@ -33,7 +32,7 @@ def rule(**fields: object) -> RuleSpec:
     ],
 )
 def test_a_rule_becomes_what_it_matches(spec: RuleSpec, text: str) -> None:
-    assert [text, "drop"] == security_group((spec,), "ingress")
+    assert [text, "goto cut"] == security_group((spec,), "ingress")
 
 
 def test_icmp_of_ipv6_is_icmpv6() -> None:
@@ -44,12 +43,39 @@ def test_icmp_of_ipv6_is_icmpv6() -> None:
     assert "meta nfproto ipv6 meta l4proto 58 ip6 daddr { fd00::/8 } accept" == texts[0]
 
 
+def test_a_remote_group_is_one_set_for_addresses_and_one_for_ranges() -> None:
+    texts = security_group((rule(remote_group="web"), rule(protocol="tcp", remote_group="web")), "ingress")
+
+    names = [set_name(kind, "web", 4) for kind in ("single", "wide")]
+    assert [f"meta nfproto ipv4 ip saddr @{name} accept" for name in names] == texts[:2]
+    assert [f"meta nfproto ipv4 meta l4proto 6 ip saddr @{name} accept" for name in names] == texts[2:4]
+
+
+def test_members_are_told_apart_by_version_and_kind() -> None:
+    group = GroupSpec(id="web", addresses=("10.0.0.1", "10.0.0.1/32", "10.0.1.0/25", "10.0.1.128/25", "fd00::1"))
+
+    change = members(group, None)
+
+    assert ({4: ["10.0.0.1"], 6: ["fd00::1"]}, {4: [], 6: []}) == (change.come, change.gone)
+    assert {4: ["10.0.1.0/24"], 6: []} == change.wide
+
+
+def test_only_what_differs_between_members_is_told() -> None:
+    old = GroupSpec(id="web", addresses=("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.1.0/24", "fd00:1::/64"))
+    new = GroupSpec(id="web", addresses=("10.0.0.1", "10.0.0.2/32", "10.0.0.4", "10.0.1.0/24"))
+
+    change = members(new, old)
+
+    assert ({4: ["10.0.0.2", "10.0.0.4"], 6: []}, {4: ["10.0.0.3"], 6: []}) == (change.come, change.gone)
+    assert {4: None, 6: []} == change.wide
+
+
 def test_remotes_of_the_other_version_match_nothing() -> None:
-    assert ["drop"] == security_group((rule(remotes=("fd00::/8",)),), "ingress")
+    assert ["goto cut"] == security_group((rule(remotes=("fd00::/8",)),), "ingress")
 
 
 def test_no_rules_drop_everything() -> None:
-    assert ["drop"] == security_group((), "ingress")
+    assert ["goto cut"] == security_group((), "ingress")
 
 
 @pytest.mark.parametrize(
@@ -73,11 +99,10 @@ def test_no_text_reaches_the_packet_filter_as_it_came(mac: str, ip: str, protoco
     spec = msgspec.structs.replace(port_spec(1), mac=mac, ips=(ip,), rules=(rule(protocol=protocol, remotes=(ip,)),))
 
     try:
-        filters.check(spec)
+        texts = [*anti_spoofing(spec), *security_group(spec.rules, "ingress")]
     except Rejected:
         return
 
-    texts = [*anti_spoofing(spec), *security_group(spec.rules, "ingress")]
     allowed = set("abcdefghijklmnopqrstuvwxyz0123456789 .:/@,!=-{}")
     assert not [char for text in texts for char in text if char not in allowed]
 

@@ -32,10 +32,10 @@ async def test_extensions_are_those_that_work(r):
     aliases = [extension["alias"] for extension in (await r.call("GET", "/extensions"))["extensions"]]
 
     assert "security-group" in aliases
-    assert "router" not in aliases
+    assert "dvr" not in aliases
     assert "security-group" == (await r.call("GET", "/extensions/security-group"))["extension"]["alias"]
-    assert (404, "ExtensionNotFound") == await r.refused("GET", "/extensions/router")
-    assert 404 == (await r.client.get("/network/v2.0/routers")).status
+    assert (404, "ExtensionNotFound") == await r.refused("GET", "/extensions/dvr")
+    assert 404 == (await r.client.get("/network/v2.0/trunks")).status
 
 
 async def test_without_a_token_nothing_is_told(r):

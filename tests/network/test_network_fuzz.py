@@ -26,6 +26,9 @@ PLAUSIBLE = st.sampled_from(
         "", "0", "-1", "true", "None", "default", "10.0.0.0/24", "10.0.0.5", "10.0.0.999", "fd00::/64", "fd00::1",
         "fe80::1%eth0", "0.0.0.0", "255.255.255.255/32", "fa:16:3e:00:00:01", "ff:ff:ff:ff:ff:ff", "slaac", "IPv6",
         "ingress", "tcp", "icmp", "network:router_interface", "network:dhcp", "NETWORK", "SUBNET", "GROUP", "PORT",
+        "ROUTER", "FLOATINGIP", "SUBNETPOOL", "POLICY", "EXTERNAL", {"network_id": "EXTERNAL"},
+        {"network_id": "NETWORK", "enable_snat": None},
+        {"network_id": "EXTERNAL", "external_fixed_ips": [{"ip_address": "198.51.100.9"}]},
         NOWHERE, "::/0", "x" * 300, "\0", "a\0b", "²", "\u0661", 0, 1, -1, 4, 6, 65536, 2**31, 2**63, 10**30, 1.5, True,
         False, None, [], {},
         [None], [[]], [{}], {"": ""}, [{"ip_address": "10.0.0.7"}], [{"subnet_id": "SUBNET"}], [{"start": "10.0.0.1"}],
@@ -45,6 +48,15 @@ SENSE = {
     "port": {"network_id": "NETWORK"},
     "security_group": {"name": "x"},
     "security_group_rule": {"security_group_id": "GROUP", "direction": "ingress"},
+    "router": {},
+    "floatingip": {"floating_network_id": "EXTERNAL"},
+    "subnetpool": {"prefixes": ["10.88.0.0/16"]},
+    "rbac_policy": {
+        "object_type": "network",
+        "object_id": "NETWORK",
+        "action": "access_as_shared",
+        "target_tenant": NOWHERE,
+    },
 }
 NOUN = st.sampled_from(sorted(NAMES))
 PATHS = {resource.noun: resource.path for resource in RESOURCES}
@@ -76,14 +88,33 @@ async def furnished(r):
     network, subnet = await r.network()
     port = await r.make("port", network_id=network)
     group = await r.make("security_group", name="web")
-    return {"NETWORK": network, "SUBNET": subnet, "PORT": port["id"], "GROUP": group["id"]}
+    external, _ = await r.network("198.51.100.0/24", "admin", **{"router:external": True})
+    router = await r.make("router", external_gateway_info={"network_id": external})
+    await r.call("PUT", f"/routers/{router['id']}/add_router_interface", {"subnet_id": subnet})
+    floating = await r.make("floatingip", floating_network_id=external)
+    pool = await r.make("subnetpool", prefixes=["10.99.0.0/16"])
+    rbac = {"object_type": "network", "object_id": network, "action": "access_as_shared", "target_tenant": NOWHERE}
+    policy = (await r.call("POST", "/rbac-policies", {"rbac_policy": rbac}))["rbac_policy"]
+    named = {"NETWORK": network, "SUBNET": subnet, "PORT": port["id"], "GROUP": group["id"]}
+    return {**named, "EXTERNAL": external, "ROUTER": router["id"], "FLOATINGIP": floating["id"],
+            "SUBNETPOOL": pool["id"], "POLICY": policy["id"]}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def play() -> Iterator[Callable]:
     """Runs a coroutine function (room, ids) in one room for all examples."""
     limits = {
-        f"quota__{name}": 10**9 for name in ("networks", "subnets", "ports", "security_groups", "security_group_rules")
+        f"quota__{name}": 10**9
+        for name in (
+            "networks",
+            "subnets",
+            "ports",
+            "security_groups",
+            "security_group_rules",
+            "routers",
+            "floating_ips",
+            "rbac_policies",
+        )
     }
     made = room(serve=False, **limits)
     with asyncio.Runner() as runner:
@@ -138,6 +169,19 @@ def test_a_query_of_anything_is_answered_or_refused(play, queries):
         for noun, query in queries:
             path = f"/network/v2.0/{PATHS[noun]}?{urlencode([(name, place(value, ids)) for name, value in query])}"
             check(await r.client.request("GET", path), path)
+
+    play(run)
+
+
+@SETTINGS
+@given(st.lists(JSON, min_size=5, max_size=20))
+def test_an_action_on_a_router_with_anything_is_done_or_refused(play, values):
+    async def run(r, ids):
+        for value in values:
+            for action in ("add_router_interface", "remove_router_interface", "add_extraroutes", "remove_extraroutes"):
+                odd = place(value, ids)
+                for body in (odd, {"subnet_id": odd}, {"port_id": odd}, {"router": odd}, {"router": {"routes": odd}}):
+                    check(await r.client.put(f"/network/v2.0/routers/{ids['ROUTER']}/{action}", body), action, body)
 
     play(run)
 

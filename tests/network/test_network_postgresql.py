@@ -3,17 +3,27 @@
 import asyncio
 
 import pytest
-from network.network_world import ALICE, POLICY
+from network.network_world import ADMIN, ALICE, POLICY
 
 from micronova.clock import SystemClock
 from micronova.db import Database
 from micronova.db.postgresql import PostgreSQL
-from micronova.errors import Conflict, QuotaExceeded, Unavailable
-from micronova.network.attributes import for_create
-from micronova.network.db import ROWS, Address, Port, Rule
+from micronova.errors import BadRequest, Conflict, Error, QuotaExceeded, Unavailable
+from micronova.network.attributes import for_create, for_update
+from micronova.network.db import ROWS, Address, FloatingIp, Port, Router, RouterPort, Rule, Subnet
 from micronova.network.drivers.fake import FakeNetworkDriver
 from micronova.network.flat_dhcp import FlatDHCPManager
-from micronova.network.resources import NETWORK, PORT, SECURITY_GROUP, SECURITY_GROUP_RULE, SUBNET
+from micronova.network.resources import (
+    FLOATING_IP,
+    NETWORK,
+    PORT,
+    ROUTER,
+    SECURITY_GROUP,
+    SECURITY_GROUP_RULE,
+    SUBNET,
+    SUBNET_POOL,
+)
+from micronova.network.router_interfaces import Asked
 from micronova.testing.ground import ground, make_tables
 from micronova.testing.servers import PostgresServer, find_postgres
 
@@ -75,3 +85,88 @@ async def test_the_same_rule_at_once_is_made_once(manager):
 
     rules = await manager.db.read(lambda tx: tx.find(Rule, group_id=group.id, protocol="tcp"))
     assert (1, 5) == (len(rules), sum(isinstance(one, Conflict) for one in found))
+
+
+async def outside(manager, cidr="198.51.100.0/28"):
+    """An external network of an administrator's."""
+    wish = for_create(NETWORK, {"router:external": True})
+    network = (await manager.networks.create(ADMIN, [wish])).rows[0]
+    await manager.subnets.create(ADMIN, [for_create(SUBNET, {"network_id": network.id, "cidr": cidr})])
+    return network
+
+
+async def at_once(*calls):
+    """How many calls were done, and what refused the others."""
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    for one in found:
+        assert isinstance(one, Error) or not isinstance(one, BaseException), one
+    refused = [one for one in found if isinstance(one, Error)]
+    return len(found) - len(refused), refused
+
+
+async def test_no_floating_ip_is_given_twice(manager):
+    out = await outside(manager)
+
+    done, refused = await at_once(
+        *(one(manager.floating_ips, FLOATING_IP, floating_network_id=out.id) for _ in range(20))
+    )
+
+    rows = await manager.db.read(lambda tx: tx.find(FloatingIp))
+    holders = await manager.db.read(lambda tx: tx.find(Port))
+    assert done == len(rows) == len({row.floating_ip_address for row in rows}) == len(holders)
+    assert all(isinstance(err, Conflict | Unavailable) for err in refused)
+    assert done <= 13
+
+
+async def test_of_two_overlapping_networks_a_router_joins_one(manager):
+    subnets = []
+    for _ in range(5):
+        network = await one(manager.networks, NETWORK)
+        subnets.append(await one(manager.subnets, SUBNET, network_id=network.id, cidr="10.0.0.0/24"))
+    router = await one(manager.routers, ROUTER)
+
+    done, refused = await at_once(
+        *(manager.add_router_interface(ALICE, router.id, Asked(subnet_id=subnet.id)) for subnet in subnets)
+    )
+
+    links = await manager.db.read(lambda tx: tx.find(RouterPort))
+    assert (1, 1) == (done, len(links))
+    assert all(isinstance(err, BadRequest | Conflict | Unavailable) for err in refused)
+
+
+async def test_a_gateway_does_not_go_while_a_floating_ip_comes_to_need_it(manager):
+    out = await outside(manager)
+    network = await one(manager.networks, NETWORK)
+    subnet = await one(manager.subnets, SUBNET, network_id=network.id, cidr="10.0.0.0/24")
+    for _ in range(6):
+        router = await one(manager.routers, ROUTER, external_gateway_info={"network_id": out.id})
+        await manager.add_router_interface(ALICE, router.id, Asked(subnet_id=subnet.id))
+        port = await one(manager.ports, PORT, network_id=network.id)
+        wish = {"floating_network_id": out.id, "port_id": port.id}
+
+        await at_once(
+            one(manager.floating_ips, FLOATING_IP, **wish),
+            manager.routers.update(ALICE, router.id, for_update(ROUTER, {"external_gateway_info": None})),
+        )
+
+        rows = await manager.db.read(lambda tx: tx.find(FloatingIp))
+        now = await manager.db.read(lambda tx, id=router.id: tx.get(Router, id))
+        assert all(row.router_id != now.id or now.external_network_id == out.id for row in rows)
+        for row in rows:
+            await manager.floating_ips.delete(ALICE, row.id)
+        await manager.remove_router_interface(ALICE, router.id, Asked(subnet_id=subnet.id))
+        await manager.routers.delete(ALICE, router.id)
+
+
+async def test_no_piece_of_a_pool_is_given_twice(manager):
+    pool = await one(manager.subnet_pools, SUBNET_POOL, prefixes=["10.88.0.0/21"], default_prefixlen=24)
+    networks = [await one(manager.networks, NETWORK) for _ in range(12)]
+
+    done, refused = await at_once(
+        *(one(manager.subnets, SUBNET, network_id=network.id, subnetpool_id=pool.id) for network in networks)
+    )
+
+    subnets = await manager.db.read(lambda tx: tx.find(Subnet))
+    assert done == len(subnets) == len({subnet.cidr for subnet in subnets})
+    assert all(isinstance(err, Conflict | Unavailable) for err in refused)
+    assert done <= 8

@@ -13,18 +13,34 @@ from typing import Self
 import msgspec
 
 from micronova.clock import Clock
-from micronova.compute.driver import GuestFacts, GuestSpec, HostFacts, check_spec
+from micronova.compute.driver import (
+    SPARE_SLOTS,
+    GuestFacts,
+    GuestSpec,
+    HostFacts,
+    Nic,
+    check_spec,
+    with_nic,
+    without_nic,
+)
 from micronova.config import Config
-from micronova.errors import DriverError, NoSpace
+from micronova.errors import DriverError, NoSpace, Rejected
+
+ON = ("running", "paused")
+CHANGES = ("ensure", "remove", "stop", "reboot", "pause", "attach_nic", "detach_nic")
 
 
 class FakeGuest(msgspec.Struct, frozen=True, kw_only=True):
-    """One pretended guest: what was asked for, its power state, and what it wrote on its serial port."""
+    """One pretended guest: what was asked for, its power state, and what it wrote on its serial port.
+
+    `slots` is how many cards it can have until it starts again.
+    """
 
     spec: GuestSpec
     power: str
     reason: str = ""
     boots: int = 0
+    slots: int = 0
     console: bytes = b""
 
 
@@ -95,7 +111,7 @@ class FakeComputeDriver:
     def crash(self, id: str, reason: str = "power fault") -> None:
         """Guest `id` is crashed, if it was running or paused."""
         guest = self._guests.get(id)
-        if guest is not None and guest.power in ("running", "paused"):
+        if guest is not None and guest.power in ON:
             self._change(guest, power="crashed", reason=reason)
 
     def lose(self, id: str) -> None:
@@ -110,7 +126,7 @@ class FakeComputeDriver:
         check_spec(spec, ram_mib=self._host.ram_mib)
         await self._pretend("ensure")
         guest = self._guests.get(spec.id)
-        if guest is None or guest.power not in ("running", "paused"):
+        if guest is None or guest.power not in ON:
             self._admit_disk(spec)
             old = FakeGuest(spec=spec, power="shutdown") if guest is None else guest
             guest = msgspec.structs.replace(old, spec=spec)
@@ -130,9 +146,32 @@ class FakeComputeDriver:
     async def reboot(self, id: str, *, hard: bool) -> None:
         await self._pretend("reboot")
         guest = self._guests.get(id)
-        if guest is None or guest.power not in ("running", "paused"):
+        if guest is None or guest.power not in ON:
             raise DriverError("the guest is not running, so it cannot be rebooted", id=id)
         self._keep(_booted(guest))
+
+    async def pause(self, id: str, *, paused: bool) -> None:
+        await self._pretend("pause")
+        guest = self._guests.get(id)
+        if guest is None or guest.power not in ON:
+            raise DriverError("the guest does not run, so it cannot be paused or go on", id=id)
+        self._change(guest, power="paused" if paused else "running", reason="")
+
+    async def attach_nic(self, id: str, nic: Nic) -> None:
+        await self._pretend("attach_nic")
+        guest = self._guests.get(id)
+        if guest is None:
+            raise DriverError("there is no such guest", id=id)
+        spec = with_nic(guest.spec, nic)
+        if guest.power in ON and len(spec.nics) > max(guest.slots, len(guest.spec.nics)):
+            raise Rejected("the guest has no slot left for another card", id=id)
+        self._keep(msgspec.structs.replace(guest, spec=spec))
+
+    async def detach_nic(self, id: str, port_id: str) -> None:
+        await self._pretend("detach_nic")
+        guest = self._guests.get(id)
+        if guest is not None:
+            self._keep(msgspec.structs.replace(guest, spec=without_nic(guest.spec, port_id)))
 
     async def inspect(self, id: str) -> GuestFacts:
         await self._pretend("inspect")
@@ -151,7 +190,7 @@ class FakeComputeDriver:
         """Guests stay, for the next service that uses this object."""
 
     async def _pretend(self, operation: str) -> None:
-        changes = operation in ("ensure", "remove", "stop", "reboot")
+        changes = operation in CHANGES
         seconds = self._delays.get(operation, self._delay if changes else 0.0)
         if seconds > 0:
             await asyncio.sleep(seconds)
@@ -207,7 +246,10 @@ def _booted(guest: FakeGuest) -> FakeGuest:
     ]
     text = "\n".join(lines).encode()
     console = (guest.console + b"\n" if guest.console else b"") + text
-    return msgspec.structs.replace(guest, power="running", reason="", boots=guest.boots + 1, console=console)
+    slots = len(spec.nics) + SPARE_SLOTS
+    return msgspec.structs.replace(
+        guest, power="running", reason="", boots=guest.boots + 1, console=console, slots=slots
+    )
 
 
 def recall(memory: Path) -> dict[str, FakeGuest]:

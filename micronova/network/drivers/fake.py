@@ -11,7 +11,7 @@ import msgspec
 from micronova.clock import Clock
 from micronova.config import Config
 from micronova.errors import DriverError, Rejected
-from micronova.network.driver import NetworkSpec, PortFacts, PortSpec
+from micronova.network.driver import GroupSpec, NetworkSpec, PortFacts, PortSpec
 
 LOG = logging.getLogger(__name__)
 REMEMBERED_CALLS = 10_000
@@ -38,7 +38,7 @@ class Refusal(msgspec.Struct, kw_only=True):
 class FakeNetworkDriver:
     """Networks and ports as values in memory.
 
-    `networks` and `ports` hold the specifications as last ensured; `calls` the newest calls, oldest first.
+    `networks`, `ports` and `groups` hold the specifications as last ensured; `calls` the newest calls, oldest first.
     `delay` is how many seconds each call takes before it has its effect.
     """
 
@@ -46,6 +46,7 @@ class FakeNetworkDriver:
         self.delay = delay
         self.networks: dict[str, NetworkSpec] = {}
         self.ports: dict[str, PortSpec] = {}
+        self.groups: dict[str, GroupSpec] = {}
         self.calls: deque[Call] = deque(maxlen=REMEMBERED_CALLS)
         self._clock = clock
         self._refusals: list[Refusal] = []
@@ -93,30 +94,31 @@ class FakeNetworkDriver:
             raise DriverError(f"network {network_id} still has {len(holders)} ports on this host", ports=holders[:10])
         self.networks.pop(network_id, None)
 
-    async def ensure_port(self, spec: PortSpec) -> PortFacts:
+    async def ensure_port(self, spec: PortSpec, groups: tuple[GroupSpec, ...] = ()) -> PortFacts:
         """The port is as described.
 
         Raises DriverError when its network was not ensured or its device is another port's, Rejected when the
         device can't be an interface's name.
         """
         await self._begin("ensure_port", spec.id)
-        self._admit(spec, self.ports)
-        self.ports[spec.id] = spec
+        self._take((spec,), groups)
         return _facts(spec)
 
-    async def ensure_ports(self, specs: tuple[PortSpec, ...]) -> None:
-        """All the ports are as described, or none was changed."""
+    async def ensure_ports(self, specs: tuple[PortSpec, ...], groups: tuple[GroupSpec, ...] = ()) -> None:
+        """All the ports and members of groups are as described, or none was changed."""
         await self._begin("ensure_ports", "")
-        wanted = dict(self.ports)
-        for spec in specs:
-            self._admit(spec, wanted)
-            wanted[spec.id] = spec
-        self.ports = wanted
+        self._take(specs, groups)
+
+    def members(self, spec: PortSpec) -> dict[str, tuple[str, ...]]:
+        """Who is on the other side of the rules of a port that name groups: addresses by group."""
+        named = {rule.remote_group for rule in spec.rules if rule.remote_group is not None}
+        return {id: self.groups[id].addresses if id in self.groups else () for id in sorted(named)}
 
     async def remove_port(self, port_id: str) -> None:
         """The port is gone."""
         await self._begin("remove_port", port_id)
-        self.ports.pop(port_id, None)
+        if self.ports.pop(port_id, None) is not None:
+            self._forget_groups()
 
     async def list_ports(self) -> list[PortFacts]:
         """Every port, in order of id."""
@@ -136,6 +138,7 @@ class FakeNetworkDriver:
         await self._begin("erase", "")
         self.ports.clear()
         self.networks.clear()
+        self.groups.clear()
 
     async def _begin(self, operation: str, subject: str) -> None:
         self.calls.append(Call(operation=operation, subject=subject, at=self._clock.monotonic()))
@@ -156,13 +159,30 @@ class FakeNetworkDriver:
         if network_id not in self.networks:
             raise DriverError(f"network {network_id} is not on this host")
 
-    def _admit(self, spec: PortSpec, ports: dict[str, PortSpec]) -> None:
+    def _take(self, specs: tuple[PortSpec, ...], groups: tuple[GroupSpec, ...]) -> None:
+        holders = {port.device: port.id for port in self.ports.values()}
+        for spec in specs:
+            self._admit(spec, holders)
+            holders[spec.device] = spec.id
+        self.ports.update((spec.id, spec) for spec in specs)
+        self.groups.update((group.id, group) for group in groups)
+        self._forget_groups()
+
+    def _forget_groups(self) -> None:
+        named = {rule.remote_group for port in self.ports.values() for rule in port.rules}
+        for id in set(self.groups) - named:
+            del self.groups[id]
+
+    def _admit(self, spec: PortSpec, holders: dict[str, str]) -> None:
         self._need_network(spec.network_id)
         if not 0 < len(spec.device) <= LONGEST_DEVICE:
             raise Rejected(f"{spec.device!r} can't be an interface's name: 1 to {LONGEST_DEVICE} characters")
-        for other in ports.values():
-            if other.device == spec.device and other.id != spec.id:
-                raise DriverError(f"interface {spec.device} belongs to port {other.id}")
+        for lease in spec.leases:
+            if not lease.hostname or " " in lease.hostname:
+                raise Rejected(f"{lease.hostname!r} can't be a name in DHCP")
+        holder = holders.get(spec.device, spec.id)
+        if holder != spec.id:
+            raise DriverError(f"interface {spec.device} belongs to port {holder}")
 
 
 def _facts(spec: PortSpec) -> PortFacts:

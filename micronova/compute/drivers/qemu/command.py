@@ -3,11 +3,9 @@
 import hashlib
 import re
 
-from micronova.compute.driver import GuestSpec, Nic
+from micronova.compute.driver import SPARE_SLOTS, GuestSpec, Nic
 from micronova.compute.drivers.qemu.privilege import SANDBOX
 
-SPARE_PORTS = 6
-"""PCIe root ports that wait for disks and cards to be plugged in later; q35 needs them from the start."""
 DEFAULT_CMDLINE = "root=/dev/vda console=ttyS0"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -21,8 +19,8 @@ def arguments(spec: GuestSpec, *, machine: str, taps: tuple[int, ...], config_dr
         *_firmware(spec),
         *_boot(spec),
         *_disks(spec, config_drive),
+        *(word for index in range(len(spec.nics) + SPARE_SLOTS) for word in _slot(index)),
         *(word for index, nic in enumerate(spec.nics) for word in _card(index, nic, taps[index])),
-        *(word for index in range(SPARE_PORTS) for word in _spare_port(index)),
         *("-device", "virtio-rng-pci"),
         *("-chardev", "socket,id=serial0,path=run/serial,server=on,wait=off,logfile=run/console.log,logappend=on"),
         *("-serial", "chardev:serial0"),
@@ -72,14 +70,43 @@ def _disks(spec: GuestSpec, config_drive: bool) -> list[str]:
     return words
 
 
+def card(nic: Nic, slot: str) -> dict[str, object]:
+    """A network card in a slot, as QEMU's `device_add` wants it; at the start it is the same words."""
+    words: dict[str, object] = {
+        "driver": "virtio-net-pci",
+        "id": card_name(nic.port_id),
+        "netdev": wire_name(nic.port_id),
+        "bus": slot,
+        "mac": nic.mac,
+        "romfile": "",
+    }
+    return words if nic.mtu == 1500 else {**words, "host_mtu": nic.mtu}
+
+
+def card_name(port_id: str) -> str:
+    """What QEMU calls the card of a port: it stays true whatever else is plugged in and out."""
+    return f"nic-{port_id}"
+
+
+def wire_name(port_id: str) -> str:
+    """What QEMU calls the host's side of the card of a port."""
+    return f"net-{port_id}"
+
+
+def slot_name(index: int) -> str:
+    """A PCIe root port: on q35 only what sits in one can be plugged in and out while the guest runs."""
+    return f"slot{index}"
+
+
 def _card(index: int, nic: Nic, tap: int) -> list[str]:
-    device = f"virtio-net-pci,id=nic{index},netdev=net{index},mac={nic.mac},romfile="
-    mtu = f",host_mtu={nic.mtu}" if nic.mtu != 1500 else ""
-    return ["-netdev", f"tap,id=net{index},fd={tap}", "-device", device + mtu]
+    driver, *words = (
+        f"{name}={value}" if name != "driver" else str(value) for name, value in card(nic, slot_name(index)).items()
+    )
+    return ["-netdev", f"tap,id={wire_name(nic.port_id)},fd={tap}", "-device", ",".join((driver, *words))]
 
 
-def _spare_port(index: int) -> list[str]:
-    return ["-device", f"pcie-root-port,id=spare{index},chassis={index + 1},slot={index + 1}"]
+def _slot(index: int) -> list[str]:
+    return ["-device", f"pcie-root-port,id={slot_name(index)},chassis={index + 1},slot={index + 1}"]
 
 
 def _monitor(name: str) -> list[str]:

@@ -16,13 +16,14 @@ from typing import Self
 
 from micronova import command
 from micronova.clock import Clock
-from micronova.compute.driver import GuestFacts, GuestSpec, HostFacts, check_spec, is_plain_name
+from micronova.compute.driver import GuestFacts, GuestSpec, HostFacts, Nic, check_spec, is_plain_name
 from micronova.compute.drivers.qemu import accel as qemu_accel
 from micronova.compute.drivers.qemu import command as qemu_command
 from micronova.compute.drivers.qemu import config_drive
 from micronova.compute.drivers.qemu import disk as qemu_disk
 from micronova.compute.drivers.qemu import folder as qemu_folder
 from micronova.compute.drivers.qemu import host as qemu_host
+from micronova.compute.drivers.qemu import plugging as qemu_plugging
 from micronova.compute.drivers.qemu import privilege as qemu_privilege
 from micronova.compute.drivers.qemu import process as qemu_process
 from micronova.compute.drivers.qemu import tap as qemu_tap
@@ -40,6 +41,7 @@ BINARY = "qemu-system-x86_64"
 CONSOLE_KEPT = 256 * 1024
 """Bytes of console output a guest may leave on this host; trimmed to this when it has grown to four times of it."""
 _QUIT_WAIT = 5
+_ON = ("running", "paused")
 _POWERS = {
     "running": "running",
     "shutdown": "shutdown",
@@ -135,7 +137,7 @@ class QemuDriver:
                 await self._build(folder, spec)
             else:
                 facts = await self._facts(folder, thorough=True)
-                if facts.power in ("running", "paused"):
+                if facts.power in _ON:
                     return facts
                 await self._switch_off(folder)
                 await self._describe(folder, spec)
@@ -161,7 +163,7 @@ class QemuDriver:
         folder = self._folder(id)
         async with self._changing(id):
             power = (await self._facts(folder)).power
-            if power not in ("running", "paused"):
+            if power not in _ON:
                 raise DriverError("the guest is not running, so it cannot be rebooted", id=id)
             if not hard and power == "running":
                 await self._monitor(folder).shut_down(wait=self._reboot_wait)
@@ -171,6 +173,24 @@ class QemuDriver:
                 LOG.warning("guest %s is started again, because its QEMU does not obey: %s", id, err)
                 await self._switch_off(folder)
                 await self._start(folder, folder.read_spec(), fresh=False)
+
+    async def pause(self, id: str, *, paused: bool) -> None:
+        folder = self._folder(id)
+        async with self._changing(id):
+            if (await self._facts(folder)).power not in _ON:
+                raise DriverError("the guest does not run, so it cannot be paused or go on", id=id)
+            await self._monitor(folder).ask("stop" if paused else "cont")
+
+    async def attach_nic(self, id: str, nic: Nic) -> None:
+        folder = self._folder(id)
+        async with self._changing(id):
+            await qemu_plugging.attach(folder, await self._monitor_if_on(folder), nic)
+
+    async def detach_nic(self, id: str, port_id: str) -> None:
+        folder = self._folder(id)
+        async with self._changing(id):
+            if folder.exists():
+                await qemu_plugging.detach(folder, await self._monitor_if_on(folder), port_id)
 
     async def inspect(self, id: str) -> GuestFacts:
         return await self._settled(self._folder(id))
@@ -334,6 +354,9 @@ class QemuDriver:
 
     def _monitor(self, folder: GuestFolder) -> Monitor:
         return self._monitors.setdefault(folder.id, Monitor(folder.run))
+
+    async def _monitor_if_on(self, folder: GuestFolder) -> Monitor | None:
+        return self._monitor(folder) if (await self._facts(folder)).power in _ON else None
 
     async def _forget_monitor(self, folder: GuestFolder) -> None:
         monitor = self._monitors.pop(folder.id, None)

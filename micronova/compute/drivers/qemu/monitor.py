@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import pathlib
+import socket
 from collections.abc import Mapping
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
@@ -30,14 +31,23 @@ class Monitor:
         self._client: QMPClient | None = None
         self._connecting = asyncio.Lock()
 
-    async def ask(self, name: str, arguments: Mapping[str, object] | None = None, *, wait: float = 5) -> object:
-        """What QEMU returns to one command.
+    async def ask(
+        self,
+        name: str,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        wait: float = 5,
+        handle: int | None = None,
+    ) -> object:
+        """What QEMU returns to one command; `handle` is a descriptor that QEMU gets a copy of with it.
 
         Raises DriverError when it refuses, does not answer within `wait` seconds, or is gone.
         """
         client = await self._connected(wait)
         try:
             async with asyncio.timeout(wait):
+                if handle is not None:
+                    _hand_over(client, handle)
                 return await client.execute(name, dict(arguments) if arguments else None)
         except ExecuteError as err:
             raise DriverError(f"QEMU refused {name}: {err}", command=name) from err
@@ -122,6 +132,19 @@ class Monitor:
         finally:
             os.close(folder)
         return client
+
+
+def _hand_over(client: QMPClient, handle: int) -> None:
+    """QEMU has a copy of the descriptor, for the command that follows. Raises OSError.
+
+    The library's own way works with asyncio's event loop only: other loops show a socket that can't send descriptors.
+    """
+    writer = client._writer
+    if writer is None:
+        raise EOFError
+    ours = os.dup(writer.get_extra_info("socket").fileno())
+    with socket.socket(fileno=ours) as line:
+        socket.send_fds(line, [b" "], [handle])
 
 
 async def _hang_up(client: QMPClient) -> None:

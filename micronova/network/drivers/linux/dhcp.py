@@ -1,4 +1,7 @@
-"""DHCP and DNS of one network: a dnsmasq in the network's service namespace, on interface `gw`.
+"""DHCP, DNS and router advertisements of one network: a dnsmasq in its service namespace, on interface `gw`.
+
+Each port has a file of its own in the folders that dnsmasq watches: what comes is served at once, without a signal and
+without a look at other ports. What goes or changes takes a signal, on which all is read again.
 
 It outlives us. It is ours when the command line of the process names our configuration file and the process lives in
 the network's namespace; a process number alone proves nothing. Leases follow the specification: what dnsmasq has
@@ -10,24 +13,28 @@ import grp
 import ipaddress
 import logging
 import os
-import pwd
 import select
 import shutil
 import signal
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from micronova.command import run
-from micronova.errors import DriverError, Rejected
-from micronova.network.driver import Lease, NetworkSpec, SubnetSpec
+from micronova.errors import DriverError
+from micronova.network.driver import NetworkSpec, PortSpec, SubnetSpec
 from micronova.network.drivers.linux import namespace
+from micronova.network.drivers.linux.leases import LEASE_TIME, LeaseFiles, holds, server_user, word
 from micronova.network.drivers.linux.links import refused
-from micronova.network.drivers.linux.records import replace_file
 from micronova.network.drivers.linux.rules import METADATA
 
 LOG = logging.getLogger(__name__)
-LEASE_TIME = "1h"
+ADVERTISED_EVERY, ADVERTISED_FOR = 60, 1800  # seconds; who asks is answered at once
+IPV6_MODES = {"slaac": "ra-only", "dhcpv6-stateless": "ra-stateless", "dhcpv6-stateful": "static"}
 STOP_MILLISECONDS = 3000
 RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
+
+Pair = tuple[str, str]
+"""A MAC and the address it leases."""
 
 
 class Dnsmasq:
@@ -37,33 +44,45 @@ class Dnsmasq:
         self._folder = folder
         self._namespace = namespace
         self._marker = f"--conf-file={folder}/dnsmasq.conf"
-        self._served: NetworkSpec | None = None
+        self._files = LeaseFiles(folder)
 
-    async def ensure(self, spec: NetworkSpec) -> None:
-        """A server runs that serves exactly what the specification says; other leases make no gap in service.
+    async def ensure(self, spec: NetworkSpec, ports: Sequence[PortSpec]) -> None:
+        """A server runs that serves the network, and just the leases of these ports; other ones make no gap.
 
         Raises DriverError when it can't be started.
         """
-        if not any(subnet.dhcp for subnet in spec.subnets):
+        if not any(_is_served(subnet) for subnet in spec.subnets):
             await self.remove()
             return
-        changed = self._served != spec
-        self._served = None  # until we are through: a call that ends half way is no reason to trust the files
         configuration = self._configuration(spec).encode()
         with refused("writing the DHCP configuration"):
-            self._make_folder()
-            if not self._holds("dnsmasq.conf", configuration):
+            self._files.prepare()
+            if not holds(self._folder / "dnsmasq.conf", configuration):
                 await self.stop()  # first, so that whoever dies here leaves no server with the old one
-                self._write("dnsmasq.conf", configuration)
-            self._write("hosts", _hosts(spec).encode())
-            self._write("names", _names(spec).encode())
-        pid = self._pid()
-        if pid is None:
-            await self._start(spec)
-        elif changed:
-            _signal(pid, signal.SIGHUP)
-        await self._release(spec.leases)
-        self._served = spec
+                self._files.write(self._folder / "dnsmasq.conf", configuration)
+            stale = await asyncio.to_thread(self._files.settle, ports)
+        if self._pid() is None:
+            await self._start(spec, ports)
+        elif stale:
+            await self._reload(_pairs(ports), everyone=True)
+
+    async def serve(self, ports: Sequence[PortSpec]) -> None:
+        """The leases of these ports are served, in place of those they had; nothing when there is no server."""
+        if not self._files.there():
+            return
+        with refused("writing leases"):
+            stale = await asyncio.to_thread(self._files.put, ports)
+        if stale:
+            await self._reload(_pairs(ports), macs={port.mac.lower() for port in ports})
+
+    async def forget(self, port: PortSpec) -> None:
+        """The port's leases are served no more, and given back."""
+        if not self._files.there():
+            return
+        with refused("removing leases"):
+            stale = self._files.drop(port.id)
+        if stale:
+            await self._reload(set(), macs={port.mac.lower()})
 
     async def remove(self) -> None:
         """No server and no file of it is left."""
@@ -74,46 +93,33 @@ class Dnsmasq:
         """No server of this network runs."""
         await asyncio.to_thread(_end_each, self._marker)
 
-    def _make_folder(self) -> None:
-        self._folder.parent.mkdir(mode=0o755, exist_ok=True)
-        if not self._folder.is_dir():
-            self._folder.mkdir(mode=0o750)
-        os.chown(self._folder, -1, _server_user().pw_gid)
-
-    def _holds(self, name: str, content: bytes) -> bool:
-        path = self._folder / name
-        return path.exists() and path.read_bytes() == content
-
-    def _write(self, name: str, content: bytes) -> None:
-        if not self._holds(name, content):
-            replace_file(self._folder / name, content, mode=0o640)
-            os.chown(self._folder / name, -1, _server_user().pw_gid)
-
-    async def _start(self, spec: NetworkSpec) -> None:
+    async def _start(self, spec: NetworkSpec, ports: Sequence[PortSpec]) -> None:
         if (self._folder / "pid").exists():
             LOG.warning("network %s: its DHCP server is gone, starting it again", spec.id)
         await self.stop()
         with refused("pruning DHCP leases"):
-            self._prune(spec.leases)
+            self._prune(_pairs(ports))
         await run(namespace.inside(self._namespace, ["dnsmasq", self._marker]))
 
-    def _prune(self, leases: tuple[Lease, ...]) -> None:
+    def _prune(self, wanted: set[Pair]) -> None:
         path = self._folder / "leases"
         if not path.exists():
             return
-        wanted = _pairs(leases)
         kept = [line for line in path.read_text().splitlines() if _pair(line) in (None, *wanted)]
         path.write_text("".join(f"{line}\n" for line in kept))
 
-    async def _release(self, leases: tuple[Lease, ...]) -> None:
-        """Whatever is leased and not in `leases` is given back."""
+    async def _reload(self, wanted: set[Pair], *, macs: set[str] | None = None, everyone: bool = False) -> None:
+        """The server read its files again; what these MACs (or everyone) lease beyond what is wanted is given back."""
+        pid = self._pid()
+        if pid is None:
+            return
+        _signal(pid, signal.SIGHUP)
         path = self._folder / "leases"
         with refused("reading DHCP leases"):
             lines = path.read_text().splitlines() if path.exists() else []
-        wanted = _pairs(leases)
         for line in lines:
             pair = _pair(line)
-            if pair is None or pair in wanted or ":" in pair[1]:
+            if pair is None or pair in wanted or ":" in pair[1] or not (everyone or pair[0] in (macs or ())):
                 continue
             client = line.split()[4]
             argv = ["dhcp_release", "gw", pair[1], pair[0], *([client] if client != "*" else [])]
@@ -128,7 +134,7 @@ class Dnsmasq:
         return pid if ours and namespace.same(self._namespace, pid) else None
 
     def _configuration(self, spec: NetworkSpec) -> str:
-        user = _server_user()
+        user = server_user()
         lines = [
             "bind-interfaces",
             "interface=gw",
@@ -142,15 +148,19 @@ class Dnsmasq:
             "dhcp-lease-max=65536",
             f"user={user.pw_name}",
             f"group={grp.getgrgid(user.pw_gid).gr_name}",
-            f"addn-hosts={self._folder}/names",
-            f"dhcp-hostsfile={self._folder}/hosts",
+            "expand-hosts",
+            f"hostsdir={self._files.names}",
+            f"dhcp-hostsdir={self._files.hosts}",
             f"dhcp-leasefile={self._folder}/leases",
             f"pid-file={self._folder}/pid",
             f"dhcp-option-force=option:mtu,{spec.mtu}",
             *_resolver(spec),
         ]
+        if any(_is_served(subnet) and ":" in subnet.cidr for subnet in spec.subnets):
+            lines += ["enable-ra", f"ra-param=gw,high,{ADVERTISED_EVERY},{ADVERTISED_FOR}"]
         for number, subnet in enumerate(spec.subnets):
-            lines += _subnet(f"subnet{number}", subnet)
+            if _is_served(subnet):
+                lines += _subnet(f"subnet{number}", subnet)
         return "".join(f"{line}\n" for line in lines)
 
 
@@ -161,18 +171,26 @@ async def end_all(folder: Path) -> None:
 
 
 def _resolver(spec: NetworkSpec) -> list[str]:
-    lines = [f"domain={_word(spec.domain)}", f"local=/{_word(spec.domain)}/"] if spec.domain else []
+    lines = [f"domain={word(spec.domain)}", f"local=/{word(spec.domain)}/"] if spec.domain else []
     found = next((path for path in RESOLVERS if path.exists()), None)
     return [*lines, f"resolv-file={found}" if found else "no-resolv"]
 
 
+def _is_served(subnet: SubnetSpec) -> bool:
+    """Without an address of ours in an IPv6 range there is nothing to advertise it from."""
+    if ":" in subnet.cidr:
+        return subnet.ipv6_mode is not None and subnet.gateway is not None
+    return subnet.dhcp
+
+
 def _subnet(tag: str, subnet: SubnetSpec) -> list[str]:
-    if not subnet.dhcp:
-        return []
     net = ipaddress.ip_network(subnet.cidr)
+    servers = [str(address) for address in map(ipaddress.ip_address, subnet.dns) if address.version == net.version]
     if isinstance(net, ipaddress.IPv6Network):
-        return [f"dhcp-range=set:{tag},{net.network_address},static,{net.prefixlen},{LEASE_TIME}", "enable-ra"]
-    servers = [str(ipaddress.ip_address(server)) for server in subnet.dns]
+        mode = IPV6_MODES[str(subnet.ipv6_mode)]
+        lines = [f"dhcp-range=set:{tag},{net.network_address},{mode},{net.prefixlen},{LEASE_TIME}"]
+        listed = ",".join(f"[{server}]" for server in servers)
+        return [*lines, *([f"dhcp-option=tag:{tag},option6:dns-server,{listed}"] if listed else [])]
     servers = servers or ([subnet.gateway] if subnet.gateway else [])
     routes = [f"{ipaddress.ip_network(to)},{ipaddress.ip_address(via)}" for to, via in subnet.routes]
     routes.append(f"{METADATA}/32,{subnet.gateway or '0.0.0.0'}")
@@ -189,47 +207,14 @@ def _subnet(tag: str, subnet: SubnetSpec) -> list[str]:
     return lines
 
 
-def _hosts(spec: NetworkSpec) -> str:
-    lines = []
-    for lease in spec.leases:
-        address = ipaddress.ip_address(lease.ip)
-        ip = f"[{address}]" if address.version == 6 else str(address)
-        lines.append(f"{_word(lease.mac)},{ip},{_word(lease.hostname)},{LEASE_TIME}\n")
-    return "".join(sorted(lines))
+def _pairs(ports: Iterable[PortSpec]) -> set[Pair]:
+    return {(port.mac.lower(), str(ipaddress.ip_address(lease.ip))) for port in ports for lease in port.leases}
 
 
-def _names(spec: NetworkSpec) -> str:
-    lines = []
-    for lease in spec.leases:
-        full = f"{_word(lease.hostname)}.{_word(spec.domain)} " if spec.domain else ""
-        lines.append(f"{ipaddress.ip_address(lease.ip)} {full}{_word(lease.hostname)}\n")
-    return "".join(sorted(lines))
-
-
-def _word(text: str) -> str:
-    """The text, fit to stand in a line of a file. Raises Rejected when it isn't."""
-    if not text or any(not (char.isascii() and (char.isalnum() or char in "-._:")) for char in text):
-        raise Rejected(f"{text[:80]!r} can't be a name in DHCP")
-    return text
-
-
-def _pairs(leases: tuple[Lease, ...]) -> set[tuple[str, str]]:
-    return {(lease.mac.lower(), str(ipaddress.ip_address(lease.ip))) for lease in leases}
-
-
-def _pair(line: str) -> tuple[str, str] | None:
+def _pair(line: str) -> Pair | None:
     """MAC and address of a line of dnsmasq's lease file: expiry, MAC, address, name, client id."""
     words = line.split()
     return (words[1].lower(), words[2]) if len(words) == 5 else None
-
-
-def _server_user() -> pwd.struct_passwd:
-    for name in ("dnsmasq", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise DriverError("neither user dnsmasq nor nobody exists: install the package dnsmasq-base")
 
 
 def _command_line(pid: int) -> list[bytes]:

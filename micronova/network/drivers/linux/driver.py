@@ -25,7 +25,7 @@ from micronova.clock import Clock
 from micronova.command import run
 from micronova.config import Config
 from micronova.errors import ConfigError, DriverError
-from micronova.network.driver import NetworkSpec, PortFacts, PortSpec
+from micronova.network.driver import GroupSpec, NetworkSpec, PortFacts, PortSpec
 from micronova.network.drivers.linux import dhcp, namespace, service
 from micronova.network.drivers.linux.kernel import Kernel
 from micronova.network.drivers.linux.names import NAMESPACES, Names, check_id
@@ -93,7 +93,7 @@ class LinuxNetworkDriver:
             await self._do(self._networks.admit, spec)
             await namespace.ensure(self._names.namespace_path(spec.id))
             await self._do(self._networks.make, spec.id)
-            await self._server(spec.id).ensure(spec)
+            await self._server(spec.id).ensure(spec, await self._do(self._ports.specs_on, spec.id))
 
     async def metadata_socket(self, network_id: str) -> socket.socket | None:
         """A socket inside the network's service namespace, listening on the metadata address."""
@@ -112,22 +112,26 @@ class LinuxNetworkDriver:
             await self._do(self._networks.forget, network_id)
             self._servers.pop(network_id, None)
 
-    async def ensure_port(self, spec: PortSpec) -> PortFacts:
+    async def ensure_port(self, spec: PortSpec, groups: tuple[GroupSpec, ...] = ()) -> PortFacts:
         """The port is on this host as described."""
-        await self._do(self._ports.make, (spec,))
+        await self.ensure_ports((spec,), groups)
         return PortFacts(id=spec.id, network_id=spec.network_id, device=spec.device)
 
-    async def ensure_ports(self, specs: tuple[PortSpec, ...]) -> None:
-        """All the ports are on this host as described."""
-        await self._do(self._ports.make, specs)
+    async def ensure_ports(self, specs: tuple[PortSpec, ...], groups: tuple[GroupSpec, ...] = ()) -> None:
+        """All the ports and members of groups are on this host as described."""
+        await self._do(self._ports.make, specs, groups)
+        for network_id in sorted({spec.network_id for spec in specs}):
+            async with self._lock(network_id):
+                await self._server(network_id).serve([spec for spec in specs if spec.network_id == network_id])
 
     async def remove_port(self, port_id: str) -> None:
         """Nothing of the port is on this host, and its addresses are free."""
         check_id(port_id)
-        network_id = await self._do(self._ports.network_of, port_id)
-        if network_id is not None:
-            await self._release(network_id, port_id)
+        spec = await self._do(self._ports.spec_of, port_id)
         await self._do(self._ports.remove, port_id)
+        if spec is not None and namespace.exists(self._names.namespace_path(spec.network_id)):
+            async with self._lock(spec.network_id):
+                await self._server(spec.network_id).forget(spec)
 
     async def list_ports(self) -> list[PortFacts]:
         """Every port whose interface is on this host, in order of id."""
@@ -151,17 +155,12 @@ class LinuxNetworkDriver:
         await self.close()
         self._servers.clear()
 
-    async def _release(self, network_id: str, port_id: str) -> None:
-        async with self._lock(network_id):
-            spec = await self._do(self._networks.drop_leases, network_id, port_id)
-            if spec is not None and namespace.exists(self._names.namespace_path(network_id)):
-                await self._server(network_id).ensure(spec)
-
     def _unmake_all(self) -> None:
         doomed = self._ports.surrender()
         for link in self._kernel.links.all():
             if link.name.startswith(self._names.interfaces):
                 doomed.append(link.name)
+        self._kernel.links.drop_rules(self._kernel.names.interfaces)
         self._kernel.links.delete_all(doomed, group=FIRST_GROUP + self._clock.randbelow(FIRST_GROUP))
         self._kernel.erase_filter()
 

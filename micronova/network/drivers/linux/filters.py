@@ -3,12 +3,16 @@
 Pure. Values are parsed before they become text, so that none of them can be anything but a value.
 """
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Iterable
 
+import msgspec
+
 from micronova.errors import Rejected
-from micronova.network.driver import PortSpec, RuleSpec
+from micronova.network.driver import GroupSpec, PortSpec, RuleSpec
+from micronova.network.drivers.linux.names import gateway_mac
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -42,6 +46,7 @@ WITH_PORTS = frozenset({6, 17, 33, 132, 136})
 HIGHEST_PORT, HIGHEST_ICMP, HIGHEST_PROTOCOL = 65535, 255, 255
 DHCP_CLIENT_MAC = "@th,288,48"  # chaddr: 8 bytes of UDP and 28 of DHCP header before it (RFC 2131 section 2)
 ND_TARGET = "@th,64,128"  # the address a neighbour advertisement is about (RFC 4861 section 4.4)
+ND_TARGET_START = "@th,64,16"
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -58,25 +63,64 @@ def anti_spoofing(spec: PortSpec) -> list[str]:
         f"ether saddr != {_group(macs)} drop",
         *_arp([(mac, net) for mac, net in owned if net.version == 4], macs),
         *_ipv4([(mac, net) for mac, net in owned if net.version == 4], _mac(spec.mac)),
-        *_ipv6([(mac, net) for mac, net in ipv6 if net.version == 6]),
+        *_ipv6([(mac, net) for mac, net in ipv6 if net.version == 6], link_local(gateway_mac(spec.network_id))),
         "drop",
     ]
 
 
 def security_group(rules: Iterable[RuleSpec], direction: str) -> list[str]:
-    """Rules that accept what `rules` of one direction let pass, and drop the rest.
+    """Rules that accept what `rules` of one direction let pass, and cut off the rest.
 
     Raises Rejected for a rule that can't be.
     """
-    texts = [_rule(rule) for rule in rules if rule.direction == direction]
-    return [*dict.fromkeys(f"{text} accept" for text in texts if text), "drop"]
+    texts = [text for rule in rules if rule.direction == direction for text in _rule(rule)]
+    return [*dict.fromkeys(f"{text} accept" for text in texts), "goto cut"]
 
 
-def check(spec: PortSpec) -> None:
-    """Raises Rejected when no filter can be made from the port's addresses or rules."""
-    anti_spoofing(spec)
-    for direction in ("egress", "ingress"):
-        security_group(spec.rules, direction)
+class Members(msgspec.Struct, frozen=True):
+    """A change of a group as elements of nftables sets, by IP version. `wide` is None where no range came or went.
+
+    Single addresses are kept apart from ranges, to which adding is dearer.
+    """
+
+    come: dict[int, list[str]]
+    gone: dict[int, list[str]]
+    wide: dict[int, list[str] | None]
+
+
+def members(new: GroupSpec, old: GroupSpec | None) -> Members:
+    """What came and went between `old` (None for nothing at all) and `new`; costs what differs.
+
+    Raises Rejected for an address that is none.
+    """
+    now, before = set(new.addresses), set(old.addresses) if old is not None else set[str]()
+    come, gone = _networks(now - before), _networks(before - now)
+    gone = [net for net in gone if not {str(net), str(net.network_address)} & now]
+    ranges = {net.version for net in (*come, *gone) if not _is_single(net)}
+    wide: dict[int, list[str] | None] = {4: None, 6: None}
+    for version in (4, 6) if old is None else sorted(ranges):
+        nets = [net for net in _networks(text for text in now if "/" in text) if not _is_single(net)]
+        wide[version] = _collapsed([net for net in nets if net.version == version])
+    return Members(_singles(come), _singles(gone), wide)
+
+
+def _networks(texts: Iterable[str]) -> list[Network]:
+    return [_network(text) for text in sorted(texts)]
+
+
+def _singles(nets: list[Network]) -> dict[int, list[str]]:
+    single = [net for net in nets if _is_single(net)]
+    return {v: list(dict.fromkeys(str(n.network_address) for n in single if n.version == v)) for v in (4, 6)}
+
+
+def set_name(kind: str, group_id: str, version: int) -> str:
+    """The nftables set with the group's members: `kind` is "single" or "wide"."""
+    digest = hashlib.blake2s(group_id.encode(), digest_size=8).hexdigest()
+    return f"{kind}{version}-{digest}"
+
+
+def _is_single(net: Network) -> bool:
+    return net.prefixlen == net.max_prefixlen
 
 
 def link_local(mac: str) -> ipaddress.IPv6Address:
@@ -107,14 +151,25 @@ def _ipv4(owned: list[tuple[str, Network]], mac: str) -> list[str]:
     return [f"ether type ip {rule}" for rule in rules]
 
 
-def _ipv6(owned: list[tuple[str, Network]]) -> list[str]:
-    targets = [f"{_number(net)}" for _, net in owned if net.prefixlen == net.max_prefixlen]
+def _ipv6(owned: list[tuple[str, Network]], gateway: ipaddress.IPv6Address) -> list[str]:
+    """A guest may choose its link-local address (RFC 7217) and use it to find its neighbours and to ask for DHCP.
+
+    Everything else it sends from its own addresses, or from the link-local one that follows from its MAC. The
+    gateway's link-local address is what routes lead to: nobody else may be it, in any message.
+    """
+    targets = [_number(net) for _, net in owned if _is_single(net)]
     wide = len(targets) < len(owned)
+    own_target = f"{ND_TARGET_START} & 0xffc0 != 0xfe80 {ND_TARGET} != {_group(targets)}"
     rules = [
         "icmpv6 type { 134, 137 } drop",  # router advertisement, redirect
         "udp sport 547 udp dport 546 drop",
-        *([] if wide else [f"icmpv6 type 136 {ND_TARGET} != {_group(targets)} drop"]),
+        f"ip6 saddr {gateway} drop",
+        f"ip6 saddr :: icmpv6 type 135 {ND_TARGET} 0x{int(gateway):032x} drop",
+        f"icmpv6 type 136 {ND_TARGET} 0x{int(gateway):032x} drop",
+        *([] if wide else [f"icmpv6 type 136 {own_target} drop"]),
         "ip6 saddr :: icmpv6 type { 131, 132, 133, 135, 143 } accept",
+        "ip6 saddr fe80::/10 icmpv6 type { 131, 132, 133, 135, 136, 143 } accept",
+        "ip6 saddr fe80::/10 udp sport 546 udp dport 547 accept",
         *(f"ether saddr {mac} {_source('ip6', net)}accept" for mac, net in owned),
         "drop",
     ]
@@ -129,20 +184,23 @@ def _number(net: Network) -> str:
     return f"0x{int(net.network_address):032x}"
 
 
-def _rule(rule: RuleSpec) -> str | None:
-    """What the rule matches; None when it can match nothing: all its remotes are of the other IP version."""
+def _rule(rule: RuleSpec) -> list[str]:
+    """What the rule matches; nothing when all its remotes are of the other IP version."""
     version = 6 if rule.ethertype == "IPv6" else 4
     nets = [net for net in map(_network, rule.remotes) if net.version == version]
     if rule.remotes and not nets:
-        return None
+        return []
     parts = [f"meta nfproto ipv{version}"]
     number = _protocol(rule.protocol, version)
     if number is not None:
         parts += [f"meta l4proto {number}", _ports(rule, number)]
+    side = f"{'ip6' if version == 6 else 'ip'} {'saddr' if rule.direction == 'ingress' else 'daddr'}"
     if nets and all(net.prefixlen for net in nets):
-        side = "saddr" if rule.direction == "ingress" else "daddr"
-        parts.append(f"{'ip6' if version == 6 else 'ip'} {side} {_group(_collapsed(nets))}")
-    return " ".join(part for part in parts if part)
+        parts.append(f"{side} {_group(_collapsed(nets))}")
+    text = " ".join(part for part in parts if part)
+    if rule.remote_group is None:
+        return [text]
+    return [f"{text} {side} @{set_name(kind, rule.remote_group, version)}" for kind in ("single", "wide")]
 
 
 def _protocol(name: str | None, version: int) -> int | None:

@@ -26,6 +26,8 @@ IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 IFF_UP = 0x1
 IFA_F_NODAD = 0x02
 MAIN_TABLE = 254
+RULE_PRIORITY = 20_000
+NTF_PROXY = 0x08  # linux/neighbour.h
 FULL = frozenset({errno.EXFULL, errno.ENOSPC, errno.ENFILE, errno.ENOMEM})  # a bridge has 1023 ports at most
 IPv4Network = ipaddress.IPv4Network
 
@@ -43,10 +45,11 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """An IPv4 route of the main table other than a default route."""
+    """An IPv4 route other than a default route. `via` is None for what is on the link itself."""
 
     cidr: IPv4Network
     link: int
+    via: str | None
 
 
 class Links:
@@ -217,34 +220,71 @@ class Links:
             found = [message.get_attr("IFA_LOCAL") for message in self._ip.get_addr(family=socket.AF_INET)]
         return [ipaddress.IPv4Address(text) for text in found if text]
 
-    def routes(self) -> list[Route]:
-        """The main table's IPv4 routes but default ones."""
+    def routes(self, table: int = MAIN_TABLE) -> list[Route]:
+        """The table's IPv4 routes but default ones."""
         with refused("listing routes"):
-            found = list(self._ip.get_routes(family=socket.AF_INET, table=MAIN_TABLE))
+            found = list(self._ip.get_routes(family=socket.AF_INET, table=table))
         routes = []
         for message in found:
             cidr = message.get_attr("RTA_DST")
             if cidr:
                 network = IPv4Network((cidr, message["dst_len"]))
-                routes.append(Route(cidr=network, link=message.get_attr("RTA_OIF") or 0))
+                link, via = message.get_attr("RTA_OIF") or 0, message.get_attr("RTA_GATEWAY")
+                routes.append(Route(cidr=network, link=link, via=via))
         return routes
 
-    def ensure_route(self, link: Link, cidr: str, *, via: str | None = None, source: str | None = None) -> None:
+    def ensure_route(
+        self, link: Link, cidr: str, *, via: str | None = None, source: str | None = None, table: int = MAIN_TABLE
+    ) -> None:
         """Packets for `cidr` leave by this interface, in place of any other route for just that range."""
         fields = {name: value for name, value in (("gateway", via), ("prefsrc", source)) if value}
         if via is None:
             fields["scope"] = "link"
         with refused(f"routing {cidr} by {link.name}"):
-            self._ip.route("replace", dst=cidr, oif=link.index, **fields)
+            self._ip.route("replace", dst=cidr, oif=link.index, table=table, **fields)
 
-    def drop_route(self, link: Link, cidr: str) -> None:
-        """No route for `cidr` by this interface is left."""
-        with refused(f"dropping the route for {cidr}"):
-            try:
-                self._ip.route("del", dst=cidr, oif=link.index)
-            except NetlinkError as err:
-                if err.code != errno.ESRCH:
-                    raise
+    def drop_route(self, link: int, cidr: str, *, table: int = MAIN_TABLE) -> None:
+        """No route for `cidr` by the interface with this index is left."""
+        with refused(f"dropping the route for {cidr}"), missing(errno.ESRCH):
+            self._ip.route("del", dst=cidr, oif=link, table=table)
+
+    def ensure_gateways(self, link: Link, wanted: dict[str, str]) -> None:
+        """Of routes by a next hop, the interface has just these: range to next hop."""
+        for route in self.routes():
+            if route.link == link.index and route.via is not None and str(route.cidr) not in wanted:
+                self.drop_route(link.index, str(route.cidr))
+        for cidr, via in wanted.items():
+            self.ensure_route(link, cidr, via=via)
+
+    def ensure_rule(self, name: str, table: int) -> None:
+        """What comes by this interface is looked up in this table first."""
+        with refused(f"making {name} use a routing table"), missing(errno.EEXIST):
+            self._ip.rule("add", iifname=name, table=table, priority=RULE_PRIORITY)
+
+    def drop_rules(self, start: str, table: int | None = None) -> None:
+        """No interface whose name starts so uses a routing table of its own (or this one)."""
+        with refused("dropping routing rules"):
+            for message in list(self._ip.get_rules(family=socket.AF_INET)):
+                name, uses = message.get_attr("FRA_IIFNAME") or "", message.get_attr("FRA_TABLE")
+                if name.startswith(start) and table in (None, uses) and uses != MAIN_TABLE:
+                    with missing(errno.ENOENT):
+                        self._ip.rule("del", iifname=name, table=uses, priority=RULE_PRIORITY)
+                    self._ip.flush_routes(table=uses)
+
+    def set_answering(self, index: int, address: str, *, on: bool) -> None:
+        """Who asks for this address on the interface with this index is told that it is here, or is not (ARP)."""
+        with refused(f"answering for {address}"), missing(errno.ENOENT, errno.EEXIST):
+            self._ip.neigh("replace" if on else "del", dst=address, ifindex=index, flags=NTF_PROXY)
+
+
+@contextlib.contextmanager
+def missing(*codes: int) -> Iterator[None]:
+    """The kernel's answer that it is so already is no failure."""
+    try:
+        yield
+    except NetlinkError as err:
+        if err.code not in codes:
+            raise
 
 
 def set_sysctl(name: str, value: int) -> None:

@@ -87,6 +87,11 @@ def mac_of(name: str) -> str:
     return ":".join(f"{octet:02x}" for octet in octets)
 
 
+def gateway_mac(network_id: str) -> str:
+    """The MAC of the network's gateway, the same on every host."""
+    return mac_of(f"gateway {network_id}")
+
+
 def check_device(device: str) -> None:
     """Raises Rejected when no interface can have this name."""
     if not _DEVICE.fullmatch(device):

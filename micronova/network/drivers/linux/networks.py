@@ -2,21 +2,21 @@
 
 import ipaddress
 import logging
+from collections.abc import Iterable
 from pathlib import Path
-
-import msgspec
 
 from micronova.clock import Clock
 from micronova.errors import DriverError, NoSpace, Rejected
 from micronova.network.driver import NetworkSpec
+from micronova.network.drivers.linux.dhcp import IPV6_MODES
 from micronova.network.drivers.linux.kernel import Kernel
-from micronova.network.drivers.linux.links import Link
-from micronova.network.drivers.linux.names import check_id, mac_of
+from micronova.network.drivers.linux.links import Link, set_sysctl
+from micronova.network.drivers.linux.names import check_id, gateway_mac, mac_of
 from micronova.network.drivers.linux.records import NetworkRecord
+from micronova.network.drivers.linux.routing import LINK_SIZE, SINGLE, Routing
 from micronova.network.drivers.linux.service import WayOut, interfaces_inside, settle_inside
 
 LOG = logging.getLogger(__name__)
-LINK_SIZE = 4
 HIGHEST_ZONE = 65535
 
 
@@ -28,6 +28,7 @@ class Networks:
         self._names = kernel.names
         self._clock = clock
         self._range = links
+        self._routing = Routing(kernel, links)
 
     def admit(self, spec: NetworkSpec) -> None:
         """The network is written down, with a number of its own.
@@ -44,22 +45,24 @@ class Networks:
         """Bridge, wires and the inside of the service namespace are as written down."""
         record = self._kernel.records.networks[network_id]
         links, spec = self._kernel.links, record.spec
-        self._kernel.apply(self._kernel.rules.network(self._kernel.wiring_of(record)))
+        self._kernel.wire(network_id)
         name = self._names.bridge(network_id)
         bridge = links.ensure_bridge(name, mac=mac_of(name))
         links.settle(bridge, mtu=spec.mtu, alias=self._alias("network", network_id))
         self._wire(record, bridge)
+        self._routing.settle(network_id)
 
     def unmake(self, network_id: str) -> None:
         """The network's interfaces and rules are gone. Raises DriverError while it has ports."""
         self.check_unused(network_id)
+        self._routing.unmake(network_id)
         for name in (
             self._names.service(network_id),
             self._names.link(network_id),
             self._names.bridge(network_id),
         ):
             self._kernel.links.delete(name)
-        self._kernel.apply(self._kernel.rules.no_network(self._kernel.wiring(network_id)))
+        self._kernel.unwire(network_id)
 
     def forget(self, network_id: str) -> None:
         """The network's record is gone."""
@@ -71,16 +74,6 @@ class Networks:
         if holders:
             raise DriverError(f"network {network_id} still has {len(holders)} ports on this host", ports=holders[:10])
 
-    def drop_leases(self, network_id: str, port_id: str) -> NetworkSpec | None:
-        """The record holds no lease of the port; returns the network as it is then, None when there is none."""
-        record = self._kernel.records.networks.get(network_id)
-        if record is None:
-            return None
-        leases = tuple(lease for lease in record.spec.leases if lease.port_id != port_id)
-        spec = msgspec.structs.replace(record.spec, leases=leases)
-        self._kernel.records.put_network(NetworkRecord(spec=spec, number=record.number))
-        return spec
-
     def present(self) -> list[str]:
         """Networks whose bridge is there, in order of id."""
         owners = [self._names.owner(link.alias) for link in self._kernel.links.all()]
@@ -91,15 +84,15 @@ class Networks:
         namespace = self._names.namespace_path(spec.id)
         self._drop_stale_wires(spec.id, namespace)
         service = links.ensure_veth(self._names.service(spec.id), peer="gw", namespace=namespace)
-        way_out = self._way_out(record.number) if any(_ipv4_with_gateway(spec)) else None
+        way_out = self._routing.way_out(record.number) if _ipv4_behind_us(spec) else None
         if way_out is not None:
             links.ensure_veth(self._names.link(spec.id), peer="out", namespace=namespace)
         else:
             links.delete(self._names.link(spec.id))
-        settle_inside(namespace, spec, way_out, mac_of(f"gateway {spec.id}"))
+        settle_inside(namespace, spec, way_out, gateway_mac(spec.id))
         links.settle(service, mtu=spec.mtu, master=bridge.index, alias=self._alias("service", spec.id))
         if way_out is not None:
-            self._lead_in(spec, way_out)
+            self._lead_in(record, way_out)
 
     def _drop_stale_wires(self, network_id: str, namespace: Path) -> None:
         """A wire may end in a namespace that lost its name and was replaced: then it leads nowhere."""
@@ -108,26 +101,24 @@ class Networks:
             if peer not in inside:
                 self._kernel.links.delete(name)
 
-    def _lead_in(self, spec: NetworkSpec, way_out: WayOut) -> None:
-        """The host's end of the way out, and the host's routes to the network's addresses."""
-        links = self._kernel.links
+    def _lead_in(self, record: NetworkRecord, way_out: WayOut) -> None:
+        """The host's end of the way out, and the host's routes to the network's addresses and floating IPs."""
+        links, spec = self._kernel.links, record.spec
         link = links.need(self._names.link(spec.id))
         links.settle(link, mtu=spec.mtu, alias=self._alias("link", spec.id))
         links.ensure_addresses(link, [f"{way_out.host}/{way_out.prefix}"])
-        wanted = {ipaddress.IPv4Network(subnet) for subnet in _ipv4_with_gateway(spec)}
-        routes = links.routes()
+        set_sysctl(f"net/ipv4/conf/{link.name}/rp_filter", 0)  # routed ranges are known by tables of the links only
+        wanted = {ipaddress.IPv4Network(subnet) for subnet in _ipv4_behind_us(spec)}
+        routes = [route for route in links.routes() if route.cidr.prefixlen < SINGLE]
         for route in routes:
             if route.link == link.index and route.cidr not in wanted and not route.cidr.overlaps(self._range):
-                links.drop_route(link, str(route.cidr))
+                links.drop_route(link.index, str(route.cidr))
         for cidr in sorted(wanted):
             if any(route.cidr.overlaps(cidr) and route.link != link.index for route in routes):
                 LOG.info("network %s: this host has another way to %s, so it can't reach it", spec.id, cidr)
             else:
                 links.ensure_route(link, str(cidr), via=way_out.inside)
-
-    def _way_out(self, number: int) -> WayOut:
-        first = self._range[number * LINK_SIZE]
-        return WayOut(host=str(first + 1), inside=str(first + 2))
+        self._routing.float(record, link)
 
     def _free_number(self) -> int:
         """A number that neither we nor another cloud on this host uses: theirs show as addresses of the range."""
@@ -147,8 +138,11 @@ class Networks:
         return self._names.alias(kind, network_id, network_id)
 
 
-def _ipv4_with_gateway(spec: NetworkSpec) -> list[str]:
-    return [subnet.cidr for subnet in spec.subnets if subnet.gateway and ":" not in subnet.cidr]
+def _ipv4_behind_us(spec: NetworkSpec) -> list[str]:
+    """IPv4 ranges in which the host has an address, as their gateway or as their router."""
+    routed = {id for router in spec.routers if router.addresses for id in router.subnet_ids}
+    ours = [subnet for subnet in spec.subnets if subnet.gateway or subnet.id in routed]
+    return [subnet.cidr for subnet in ours if ":" not in subnet.cidr]
 
 
 def _check(spec: NetworkSpec) -> None:
@@ -158,12 +152,30 @@ def _check(spec: NetworkSpec) -> None:
             net = ipaddress.ip_network(subnet.cidr)
             if subnet.gateway is not None and ipaddress.ip_address(subnet.gateway).version != net.version:
                 raise Rejected(f"{subnet.gateway} can't be a gateway of {subnet.cidr}")
-            for text in subnet.dns:
-                ipaddress.ip_address(text)
-            for destination, via in subnet.routes:
-                ipaddress.ip_network(destination)
-                ipaddress.ip_address(via)
-        for lease in spec.leases:
-            ipaddress.ip_address(lease.ip)
+            if subnet.ipv6_mode not in (None, *IPV6_MODES):
+                raise Rejected(f"{subnet.ipv6_mode!r} is no way to come by an IPv6 address")
+            _check_addresses(subnet.dns)
+            _check_routes(subnet.routes)
+        for router in spec.routers:
+            for address in router.addresses:
+                ipaddress.ip_interface(address)
+            for peer in router.peers:
+                check_id(peer.network_id)
+                _check_routes((cidr, "::") for cidr in peer.cidrs)
+            _check_routes(router.routes)
+        for one in spec.floating:
+            ipaddress.IPv4Address(one.floating_ip)
+            ipaddress.IPv4Address(one.fixed_ip)
     except ValueError as err:
         raise Rejected(f"network {spec.id}: {err}") from err
+
+
+def _check_addresses(texts: Iterable[str]) -> None:
+    for text in texts:
+        ipaddress.ip_address(text)
+
+
+def _check_routes(routes: Iterable[tuple[str, str]]) -> None:
+    for destination, via in routes:
+        ipaddress.ip_network(destination)
+        ipaddress.ip_address(via)

@@ -4,18 +4,24 @@ Filters come before the interface and go after it: there is no moment in which a
 """
 
 import logging
+import socket
+from collections.abc import Iterable
+
+import msgspec
 
 from micronova.clock import Clock
 from micronova.errors import DriverError
-from micronova.network.driver import PortFacts, PortSpec
-from micronova.network.drivers.linux import filters
+from micronova.network.driver import GroupSpec, PortFacts, PortSpec
+from micronova.network.drivers.linux import filters, leases
 from micronova.network.drivers.linux.kernel import Kernel
 from micronova.network.drivers.linux.links import Link
 from micronova.network.drivers.linux.names import check_device, check_id
 from micronova.network.drivers.linux.records import PortRecord
+from micronova.network.drivers.linux.usage import Chain
 
 LOG = logging.getLogger(__name__)
 HIGHEST_MARK = 2**31 - 1
+MANY = 16
 
 
 class Ports:
@@ -26,16 +32,20 @@ class Ports:
         self._clock = clock
         self._tap_owner = tap_owner
 
-    def make(self, specs: tuple[PortSpec, ...]) -> None:
-        """The ports are there and filtered; all filters changed in one transaction.
+    def make(self, specs: tuple[PortSpec, ...], groups: tuple[GroupSpec, ...]) -> None:
+        """The ports are there and filtered; all filters and members of groups changed in one transaction.
 
         Raises DriverError or Rejected before anything has changed when one of them can't be.
         """
-        self._check(specs)
+        self._check(specs, groups)
         bridges = {id: self._bridge(id) for id in sorted({spec.network_id for spec in specs})}
-        self._filter(self._records(specs))
-        for spec in specs:
-            link = self._kernel.links.ensure_tap(spec.device, owner=self._tap_owner)
+        records = self._records(specs)
+        attached = self._attached(records)
+        self._filter(records, groups)
+        unsure = tuple(spec for spec in specs if spec.device not in attached)
+        there = self._links_of(unsure)
+        for spec in unsure:
+            link = there.get(spec.device) or self._kernel.links.ensure_tap(spec.device, owner=self._tap_owner)
             self._kernel.links.settle(
                 link,
                 mtu=self._kernel.records.networks[spec.network_id].spec.mtu,
@@ -55,13 +65,20 @@ class Ports:
             self._kernel.links.delete(link.name)
         elif link is not None:
             self._kernel.links.settle(link, mtu=link.mtu, master=0, alias="")
-        self._kernel.apply(self._kernel.rules.no_port(record))
-        self._kernel.records.drop_port(port_id)
+        known = self._kernel.records
+        chains = known.usage.chains_of(record.spec)
+        self._kernel.apply(self._kernel.rules.no_port(record, chains))
+        known.drop_port(port_id)
+        self._clear(chains)
 
-    def network_of(self, port_id: str) -> str | None:
-        """The id of the network the port is written down for; None for an unknown port."""
+    def spec_of(self, port_id: str) -> PortSpec | None:
+        """The port as it is written down; None for an unknown one."""
         record = self._kernel.records.ports.get(port_id)
-        return record.spec.network_id if record else None
+        return record.spec if record else None
+
+    def specs_on(self, network_id: str) -> list[PortSpec]:
+        """The network's ports as they are written down, in order of id."""
+        return [record.spec for record in self._kernel.records.ports_of(network_id)]
 
     def surrender(self) -> list[str]:
         """Interfaces that were there before their ports are free; returns those that are ours to delete."""
@@ -84,50 +101,131 @@ class Ports:
                 found[owner.id] = PortFacts(id=owner.id, network_id=owner.network_id, device=link.name)
         return [found[id] for id in sorted(found)]
 
-    def _check(self, specs: tuple[PortSpec, ...]) -> None:
-        devices = {record.spec.device: id for id, record in self._kernel.records.ports.items()}
+    def _check(self, specs: tuple[PortSpec, ...], groups: tuple[GroupSpec, ...]) -> None:
+        known = self._kernel.records
+        devices: dict[str, str] = {}
         for spec in specs:
             check_id(spec.id)
             check_device(spec.device)
-            filters.check(spec)
-            if devices.setdefault(spec.device, spec.id) != spec.id:
-                raise DriverError(f"interface {spec.device} belongs to port {devices[spec.device]}")
+            known.usage.chains_of(spec)
+            old = known.ports.get(spec.id)
+            if old is None or msgspec.structs.replace(spec, rules=old.spec.rules) != old.spec:
+                filters.anti_spoofing(spec)
+                leases.check(spec)
+            holder = known.devices.get(spec.device) or devices.setdefault(spec.device, spec.id)
+            if holder != spec.id:
+                raise DriverError(f"interface {spec.device} belongs to port {holder}")
+        for group in groups:
+            check_id(group.id)
+            filters.members(group, known.groups.get(group.id))
+
+    def _attached(self, records: list[PortRecord]) -> set[str]:
+        """Interfaces of ports of which nothing but the rules is new, and which are there: they stay as they are."""
+        known = self._kernel.records.ports
+        same = {r.spec.device for r in records if (old := known.get(r.spec.id)) and _only_rules_differ(r, old)}
+        return same.intersection(name for _, name in socket.if_nameindex()) if same else same
+
+    def _links_of(self, specs: tuple[PortSpec, ...]) -> dict[str, Link]:
+        """Interfaces by name, looked up all at once when there are many; those missing here may be there."""
+        if len(specs) < MANY:
+            return {}
+        return {link.name: link for link in self._kernel.links.all()}
 
     def _bridge(self, network_id: str) -> Link:
         if network_id not in self._kernel.records.networks:
             raise DriverError(f"network {network_id} is not on this host")
         return self._kernel.links.need(self._kernel.names.bridge(network_id))
 
-    def _filter(self, records: list[PortRecord]) -> None:
-        """The ports are written down and filtered, or neither."""
+    def _filter(self, records: list[PortRecord], groups: tuple[GroupSpec, ...]) -> None:
+        """The ports and groups are written down and filtered, or nothing has changed."""
         known = self._kernel.records
-        before = {record.spec.id: known.ports.get(record.spec.id) for record in records}
+        ports = {record.spec.id: known.ports.get(record.spec.id) for record in records}
         for record in records:
             known.put_port(record)
+        members = self._named(records, groups)
+        before = {group.id: known.groups.get(group.id) for group in members}
+        for group in members:
+            known.put_group(group)
         try:
-            self._kernel.apply("\n".join(self._kernel.rules.port(record) for record in records))
+            self._kernel.apply(self._change(records, ports, before), written=True)
         except DriverError:
-            for id, old in before.items():
-                if old is None:
-                    known.drop_port(id)
-                else:
-                    known.put_port(old)
+            self._restore(ports, before)
             raise
+        self._clear([chain for old in ports.values() if old for chain in known.usage.chains_of(old.spec)])
+
+    def _named(self, records: list[PortRecord], groups: tuple[GroupSpec, ...]) -> list[GroupSpec]:
+        """Those of the groups that rules name, and an empty one for each that is named and was never told of."""
+        known = self._kernel.records
+        members = {group.id: group for group in groups if known.usage.is_named(group.id)}
+        for chain in self._chains(record.spec for record in records):
+            for id in sorted(chain.groups):
+                members.setdefault(id, known.groups.get(id) or GroupSpec(id=id))
+        return list(members.values())
+
+    def _change(
+        self,
+        records: list[PortRecord],
+        ports: dict[str, PortRecord | None],
+        groups: dict[str, GroupSpec | None],
+    ) -> str:
+        """What makes the packet filter follow the records: `ports` and `groups` are how these were before."""
+        known, rules = self._kernel.records, self._kernel.rules
+        parts = [rules.group(known.groups[id], old) for id, old in groups.items()]
+        parts += [rules.chain(chain) for chain in self._chains(record.spec for record in records)]
+        for record in records:
+            judges = known.usage.chains_of(record.spec)
+            old = ports[record.spec.id]
+            had = known.usage.chains_of(old.spec) if old is not None else None
+            if old is not None and had is not None and _only_rules_differ(record, old):
+                parts.append(rules.judged(record.mark, judges, had))
+            else:
+                parts.append(rules.port(record, judges, had))
+        return "\n".join(parts)
+
+    def _chains(self, specs: Iterable[PortSpec]) -> list[Chain]:
+        usage = self._kernel.records.usage
+        return list({chain.name: chain for spec in specs for chain in usage.chains_of(spec)}.values())
+
+    def _clear(self, chains: Iterable[Chain]) -> None:
+        """Those of the chains that no port uses are gone, and the groups that no rules name any more."""
+        known, rules = self._kernel.records, self._kernel.rules
+        gone = known.usage.unused(chains)
+        if not gone:
+            return
+        named = {id for chain in gone for id in chain.groups}
+        groups = [id for id in sorted(named) if not known.usage.is_named(id) and id in known.groups]
+        parts = [*(rules.no_chain(chain) for chain in gone), *(rules.no_group(id) for id in groups)]
+        self._kernel.apply("\n".join(parts))
+        for id in groups:
+            known.drop_group(id)
+
+    def _restore(self, ports: dict[str, PortRecord | None], groups: dict[str, GroupSpec | None]) -> None:
+        known = self._kernel.records
+        for id, port in ports.items():
+            if port is None:
+                known.drop_port(id)
+            else:
+                known.put_port(port)
+        for id, group in groups.items():
+            if group is None:
+                known.drop_group(id)
+            else:
+                known.put_group(group)
 
     def _records(self, specs: tuple[PortSpec, ...]) -> list[PortRecord]:
-        used = {record.mark for record in self._kernel.records.ports.values()}
-        return [self._record(spec, used) for spec in specs]
+        given: set[int] = set()
+        return [self._record(spec, given) for spec in specs]
 
-    def _record(self, spec: PortSpec, used: set[int]) -> PortRecord:
+    def _record(self, spec: PortSpec, given: set[int]) -> PortRecord:
         known = self._kernel.records.ports.get(spec.id)
         if known is not None and known.spec.device == spec.device:
             return PortRecord(spec=spec, mark=known.mark, made=known.made)
         if known is not None:
             raise DriverError(f"port {spec.id} has interface {known.spec.device}: remove it first")
         mark = 0
-        while mark == 0 or mark in used:
+        while mark == 0 or mark in given or mark in self._kernel.records.marks:
             mark = self._clock.randbelow(HIGHEST_MARK)
-        used.add(mark)
+        given.add(mark)
         link = self._kernel.links.find(spec.device)
         return PortRecord(spec=spec, mark=mark, made=link is None or self._is_ours(link))
 
@@ -141,3 +239,8 @@ class Ports:
             if facts.id == port_id:
                 LOG.warning("port %s: removing interface %s, of which no record is left", port_id, facts.device)
                 self._kernel.links.delete(facts.device)
+
+
+def _only_rules_differ(new: PortRecord, old: PortRecord) -> bool:
+    same = msgspec.structs.replace(new.spec, rules=old.spec.rules)
+    return new.spec != old.spec and same == old.spec and new.mark == old.mark

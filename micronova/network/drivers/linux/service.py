@@ -13,7 +13,8 @@ from micronova.network.driver import NetworkSpec, SubnetSpec
 from micronova.network.drivers.linux.links import Links, refused, set_sysctl
 from micronova.network.drivers.linux.namespace import in_namespace
 from micronova.network.drivers.linux.nft import Nft
-from micronova.network.drivers.linux.rules import METADATA, service_table
+from micronova.network.drivers.linux.rules import METADATA
+from micronova.network.drivers.linux.service_rules import service_table
 
 BACKLOG = 128
 
@@ -73,17 +74,20 @@ def listen_inside(namespace: Path) -> socket.socket:
 
 def _filter(spec: NetworkSpec) -> None:
     set_sysctl("net/ipv4/ip_forward", 1)
+    set_sysctl("net/ipv4/conf/all/rp_filter", 0)
+    set_sysctl("net/ipv4/conf/default/rp_filter", 0)
     set_sysctl("net/ipv6/conf/all/accept_ra", 0)
     set_sysctl("net/ipv6/conf/default/accept_ra", 0)
     set_sysctl("net/ipv6/conf/all/forwarding", 1)
     with Nft() as nft:
-        nft.apply(service_table([subnet.cidr for subnet in spec.subnets], nat=spec.nat))
+        nft.apply(service_table(spec))
 
 
 def _serve(links: Links, spec: NetworkSpec, mac: str) -> None:
     loopback, guests = links.need("lo"), links.need("gw")
     links.settle(loopback, mtu=loopback.mtu)
-    gateways = [address for subnet in spec.subnets for address in _addresses(subnet)]
+    own = [address for subnet in spec.subnets for address in _addresses(subnet)]
+    gateways = list(dict.fromkeys([*own, *(address for router in spec.routers for address in router.addresses)]))
     # Without an IPv4 gateway the metadata address is all we have on the wire, and DHCP is served from it.
     alone = all(":" in address for address in gateways)
     links.ensure_addresses(loopback, ["127.0.0.1/8", "::1/128", *([] if alone else [f"{METADATA}/32"])])
@@ -92,6 +96,24 @@ def _serve(links: Links, spec: NetworkSpec, mac: str) -> None:
     for subnet in spec.subnets:
         if subnet.gateway is None and ":" not in subnet.cidr:
             links.ensure_route(guests, subnet.cidr, source=METADATA)
+    links.ensure_gateways(guests, next_hops(spec))
+
+
+def next_hops(spec: NetworkSpec) -> dict[str, str]:
+    """The next hop of each range that routers send to a guest of this network."""
+    nets = [ipaddress.IPv4Network(subnet.cidr) for subnet in spec.subnets if ":" not in subnet.cidr]
+    found: dict[str, str] = {}
+    for destination, via in (route for router in spec.routers if router.up for route in router.routes):
+        if ":" not in via and any(ipaddress.IPv4Address(via) in net for net in nets):
+            for half in halves(destination):
+                found.setdefault(half, via)
+    return found
+
+
+def halves(cidr: str) -> list[str]:
+    """The range; for everything its two halves, which go before the default route without replacing it."""
+    net = ipaddress.ip_network(cidr)
+    return [str(half) for half in (net.subnets() if net.prefixlen == 0 else [net])]
 
 
 def _addresses(subnet: SubnetSpec) -> list[str]:

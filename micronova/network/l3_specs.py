@@ -1,0 +1,113 @@
+"""Routers and floating IPs to what a driver is told of them, by network: the part of specs.py for layer 3."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from micronova.db import Tx
+from micronova.network import db, ipam
+from micronova.network.db import FloatingIp, Port, Router, RouterPort, Subnet
+from micronova.network.driver import FloatingSpec, PeerSpec, RouterSpec, WayOutSpec
+
+
+class Layer3(msgspec.Struct, frozen=True):
+    """What routers do for networks, and which floating IPs stand for ports of a host; by network."""
+
+    routers: Mapping[str, tuple[RouterSpec, ...]] = {}
+    floating: Mapping[str, tuple[FloatingSpec, ...]] = {}
+
+
+def load(tx: Tx, subnets: Mapping[str, Sequence[Subnet]], ports: Iterable[Port]) -> Layer3:
+    """Layer 3 of the networks of `subnets`, with floating IPs of `ports`. All joined networks must be among them."""
+    if not subnets:
+        return Layer3()
+    links = tx.find(RouterPort, network_id=sorted(subnets), order=(("router_id", True), ("id", True)))
+    return Layer3(_routers(tx, links, subnets) if links else {}, _floating(tx, sorted(subnets), ports))
+
+
+class _Joint(msgspec.Struct, frozen=True):
+    """A router's interface on a network, with the subnets it has addresses of."""
+
+    port: Port
+    subnets: tuple[Subnet, ...]
+
+    def addresses(self) -> tuple[str, ...]:
+        prefix = {subnet.id: ipam.network_of(subnet.cidr).prefixlen for subnet in self.subnets}
+        return tuple(f"{fixed.ip}/{prefix[fixed.subnet_id]}" for fixed in self.port.fixed_ips)
+
+    def holds_gateway(self, subnet: Subnet) -> bool:
+        return any(fixed.ip == subnet.gateway_ip for fixed in self.port.fixed_ips)
+
+
+def _routers(
+    tx: Tx, links: Sequence[RouterPort], subnets: Mapping[str, Sequence[Subnet]]
+) -> dict[str, tuple[RouterSpec, ...]]:
+    routers: dict[str, Router] = db.find_all(tx, Router, (link.router_id for link in links))
+    gateways = [router.gateway_port_id for router in routers.values() if router.gateway_port_id]
+    ports: dict[str, Port] = db.find_all(tx, Port, (*(link.id for link in links), *gateways))
+    joints: dict[str, list[_Joint]] = {}
+    for link in links:
+        joints.setdefault(link.router_id, []).append(_joint(ports[link.id], subnets))
+    owners = _owners(joints)
+    found: dict[str, list[RouterSpec]] = {}
+    for router_id, its in joints.items():
+        router = routers[router_id]
+        way_out = _way_out(router, ports)
+        for network_id in sorted({joint.port.network_id for joint in its}):
+            here = [joint for joint in its if joint.port.network_id == network_id]
+            spec = RouterSpec(
+                id=router.id,
+                addresses=tuple(address for joint in here for address in joint.addresses()),
+                subnet_ids=tuple(s.id for joint in here for s in joint.subnets if owners[s.id] == router.id),
+                peers=_peers(its, network_id),
+                way_out=way_out,
+                routes=router.routes,
+                up=router.admin_state_up,
+            )
+            found.setdefault(network_id, []).append(spec)
+    return {network_id: tuple(specs) for network_id, specs in found.items()}
+
+
+def _joint(port: Port, subnets: Mapping[str, Sequence[Subnet]]) -> _Joint:
+    there = {fixed.subnet_id for fixed in port.fixed_ips}
+    return _Joint(port, tuple(subnet for subnet in subnets[port.network_id] if subnet.id in there))
+
+
+def _owners(joints: Mapping[str, Sequence[_Joint]]) -> dict[str, str]:
+    """The router that each subnet belongs to: the one that holds its gateway address, else the first."""
+    owners: dict[str, str] = {}
+    for router_id in sorted(joints):
+        for joint in joints[router_id]:
+            for subnet in joint.subnets:
+                if subnet.id not in owners or joint.holds_gateway(subnet):
+                    owners[subnet.id] = router_id
+    return owners
+
+
+def _peers(joints: Iterable[_Joint], network_id: str) -> tuple[PeerSpec, ...]:
+    cidrs: dict[str, list[str]] = {}
+    for joint in joints:
+        if joint.port.network_id != network_id:
+            cidrs.setdefault(joint.port.network_id, []).extend(subnet.cidr for subnet in joint.subnets)
+    return tuple(PeerSpec(network_id=id, cidrs=tuple(sorted(cidrs[id]))) for id in sorted(cidrs))
+
+
+def _way_out(router: Router, ports: Mapping[str, Port]) -> WayOutSpec | None:
+    if router.external_network_id is None or router.gateway_port_id is None:
+        return None
+    return WayOutSpec(
+        network_id=router.external_network_id,
+        snat=router.enable_snat,
+        addresses=tuple(fixed.ip for fixed in ports[router.gateway_port_id].fixed_ips),
+    )
+
+
+def _floating(tx: Tx, network_ids: Sequence[str], ports: Iterable[Port]) -> dict[str, tuple[FloatingSpec, ...]]:
+    rows = tx.find(FloatingIp, fixed_network_id=network_ids, order=(("floating_ip_address", True), ("id", True)))
+    here = {port.id for port in ports} if rows else set()
+    found: dict[str, list[FloatingSpec]] = {}
+    for row in rows:
+        if row.port_id in here and row.fixed_ip_address and row.fixed_network_id:
+            spec = FloatingSpec(floating_ip=row.floating_ip_address, fixed_ip=row.fixed_ip_address, port_id=row.port_id)
+            found.setdefault(row.fixed_network_id, []).append(spec)
+    return {network_id: tuple(specs) for network_id, specs in found.items()}
