@@ -10,6 +10,8 @@ from micronova.errors import Rejected
 MAX_VCPUS = 255
 SPARE_SLOTS = 6
 """Slots that a guest has at its start for devices to be plugged in while it runs, besides those in use."""
+MAX_SLOTS = 24
+"""Slots, and so network cards, a guest can have: a PC's bus has 32 places, some of them taken."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -125,7 +127,7 @@ class ComputeDriver(Protocol):
     async def detach_nic(self, id: str, port_id: str) -> None:
         """The guest has no card of this port, neither now nor after its next start. A missing one is success.
 
-        Raises DriverError when a running guest does not let go of it.
+        Raises DriverError when a running guest does not let go of it, Rejected when one that stands still can't.
         """
 
     async def inspect(self, id: str) -> GuestFacts:
@@ -147,17 +149,27 @@ def is_plain_name(id: str) -> bool:
 
 
 def with_nic(spec: GuestSpec, nic: Nic) -> GuestSpec:
-    """The description with this card: in the place of the port's older one, else as the last."""
+    """The description with this card: in the place of the port's older one, else as the last.
+
+    Raises Rejected when it would be one too many.
+    """
     if any(other.port_id == nic.port_id for other in spec.nics):
         nics = tuple(nic if other.port_id == nic.port_id else other for other in spec.nics)
     else:
         nics = (*spec.nics, nic)
+    if len(nics) > MAX_SLOTS:
+        raise Rejected(f"a guest can have {MAX_SLOTS} network cards, not more", id=spec.id)
     return msgspec.structs.replace(spec, nics=nics)
 
 
 def without_nic(spec: GuestSpec, port_id: str) -> GuestSpec:
     """The description without the port's card."""
     return msgspec.structs.replace(spec, nics=tuple(nic for nic in spec.nics if nic.port_id != port_id))
+
+
+def slots(spec: GuestSpec) -> int:
+    """How many slots the guest has from its next start on."""
+    return min(len(spec.nics) + SPARE_SLOTS, MAX_SLOTS)
 
 
 def check_spec(spec: GuestSpec, *, ram_mib: int) -> None:
@@ -171,5 +183,7 @@ def check_spec(spec: GuestSpec, *, ram_mib: int) -> None:
         raise Rejected("a guest needs a disk or a kernel to boot from", id=spec.id)
     if not 1 <= spec.vcpus <= MAX_VCPUS:
         raise Rejected(f"a guest has 1 to {MAX_VCPUS} CPUs, not {spec.vcpus}", id=spec.id)
+    if len(spec.nics) > MAX_SLOTS:
+        raise Rejected(f"a guest can have {MAX_SLOTS} network cards, not {len(spec.nics)}", id=spec.id)
     if not 1 <= spec.ram_mib <= ram_mib:
         raise Rejected(f"a guest of {spec.ram_mib} MiB does not fit this host's {ram_mib} MiB", id=spec.id)

@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from micronova.compute.driver import ComputeDriver, Disk, GuestSpec, Nic
+from micronova.compute.driver import MAX_SLOTS, ComputeDriver, Disk, GuestSpec, Nic
 from micronova.errors import DriverError, NoSpace, Rejected
 
 ONE, TWO, THREE = (f"{n}0000000-0000-4000-8000-000000000000" for n in (1, 2, 3))
@@ -293,6 +293,21 @@ class ComputeDriverConformance:
         refused = {nic.port_id for nic, end in zip(nics, ended, strict=True) if isinstance(end, Rejected)}
         assert 1 <= len(refused) <= 4
         assert {nic.port_id for nic in nics} - refused == {nic.port_id for nic in nics} & set(await bench.cards(ONE))
+
+    async def test_a_guest_with_all_the_cards_it_can_have_starts_and_takes_no_more(self, bench: ComputeBench) -> None:
+        driver, nics = bench.driver, tuple([await bench.nic(number) for number in range(1, MAX_SLOTS + 2)])
+        spec = msgspec.structs.replace(bench.spec(ONE), nics=nics[:-1])
+        with pytest.raises(Rejected):
+            await driver.ensure(msgspec.structs.replace(spec, nics=nics))
+
+        await driver.ensure(spec)
+        await _console_once_written(driver, ONE)
+        for _ in range(2):
+            with pytest.raises(Rejected):
+                await driver.attach_nic(ONE, nics[-1])
+            await driver.stop(ONE, wait=0)
+
+        assert MAX_SLOTS == len(await bench.cards(ONE))
 
     async def test_cards_of_a_guest_that_is_not_there(self, bench: ComputeBench) -> None:
         nic = await bench.nic(1)

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from micronova.clock import SystemClock
+from micronova.network.drivers.linux.names import Names
 from micronova.network.drivers.linux.namespace import in_namespace
 
 NEEDED = ("ip", "nft", "nsenter", "dnsmasq", "dhcp_release", "busybox")
@@ -109,13 +110,13 @@ class Lab:
         sh("ip", "-n", self.outside.name, "link", "set", "eth0", "up")
 
     def processes(self, command: str) -> list[int]:
-        """Processes of that name in a namespace that a driver on this lab's host made for `net-a`."""
+        """Processes of that name in the namespace that this lab's driver made for `net-a`."""
         found = []
-        for path in Path("/run/netns").glob("mn-*-net-a"):
-            for word in sh("ip", "netns", "pids", path.name, check=False).split():
-                with contextlib.suppress(OSError):
-                    if Path(f"/proc/{word}/comm").read_text().strip() == command:
-                        found.append(int(word))
+        namespace = Names("mn", self.folder / "network").namespace("net-a")
+        for word in sh("ip", "netns", "pids", namespace, check=False).split():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{word}/comm").read_text().strip() == command:
+                    found.append(int(word))
         return found
 
     def guest(self, name: str, *, device: str, mac: str) -> "Guest":

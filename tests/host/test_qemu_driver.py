@@ -26,7 +26,7 @@ from micronova.compute.drivers.qemu import tap as qemu_tap
 from micronova.compute.drivers.qemu.driver import QemuDriver
 from micronova.compute.drivers.qemu.folder import GuestFolder
 from micronova.compute.drivers.qemu.monitor import Monitor
-from micronova.errors import DriverError
+from micronova.errors import DriverError, Rejected
 from micronova.guestimage import tiny
 from micronova.testing.compute_kit import ONE, TWO, ComputeDriverConformance
 
@@ -401,6 +401,19 @@ async def test_the_guest_sees_a_card_come_and_go(bench: QemuBench) -> None:
 
     assert b"LOWER_UP" in up
     assert 2 == (await shown(bench, "cards: lo.")).count("cards: lo.")
+
+
+async def test_a_paused_guest_takes_cards_and_says_that_it_gives_none(bench: QemuBench) -> None:
+    nic = await bench.nic(1)
+    await bench.driver.ensure(bench.spec(ONE))
+    await bench.driver.pause(ONE, paused=True)
+
+    await bench.driver.attach_nic(ONE, nic)
+    with pytest.raises(Rejected, match="stands still"):
+        await bench.driver.detach_nic(ONE, nic.port_id)
+
+    assert ["port-1"] == await bench.cards(ONE)
+    await bench.driver.detach_nic(ONE, "port-2")
 
 
 def test_a_card_is_plugged_in_on_the_event_loop_that_clouds_run_on(

@@ -1,4 +1,4 @@
-"""What the Linux network driver tells the packet filter: shared chains, changes of members, others' chains that drop."""
+"""What the Linux network driver tells the packet filter: shared chains, changes of members, others' drops."""
 
 import msgspec
 import pytest

@@ -14,12 +14,12 @@ import msgspec
 
 from micronova.clock import Clock
 from micronova.compute.driver import (
-    SPARE_SLOTS,
     GuestFacts,
     GuestSpec,
     HostFacts,
     Nic,
     check_spec,
+    slots,
     with_nic,
     without_nic,
 )
@@ -246,9 +246,8 @@ def _booted(guest: FakeGuest) -> FakeGuest:
     ]
     text = "\n".join(lines).encode()
     console = (guest.console + b"\n" if guest.console else b"") + text
-    slots = len(spec.nics) + SPARE_SLOTS
     return msgspec.structs.replace(
-        guest, power="running", reason="", boots=guest.boots + 1, console=console, slots=slots
+        guest, power="running", reason="", boots=guest.boots + 1, console=console, slots=slots(spec)
     )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-from micronova.compute.driver import SPARE_SLOTS, GuestSpec, Nic
+from micronova.compute.driver import GuestSpec, Nic, slots
 from micronova.compute.drivers.qemu.privilege import SANDBOX
 
 DEFAULT_CMDLINE = "root=/dev/vda console=ttyS0"
@@ -19,7 +19,7 @@ def arguments(spec: GuestSpec, *, machine: str, taps: tuple[int, ...], config_dr
         *_firmware(spec),
         *_boot(spec),
         *_disks(spec, config_drive),
-        *(word for index in range(len(spec.nics) + SPARE_SLOTS) for word in _slot(index)),
+        *(word for index in range(slots(spec)) for word in _slot(index)),
         *(word for index, nic in enumerate(spec.nics) for word in _card(index, nic, taps[index])),
         *("-device", "virtio-rng-pci"),
         *("-chardev", "socket,id=serial0,path=run/serial,server=on,wait=off,logfile=run/console.log,logappend=on"),

@@ -32,16 +32,16 @@ async def attach(folder: GuestFolder, monitor: Monitor | None, nic: Nic) -> None
     """
     if not folder.exists():
         raise DriverError("there is no such guest", id=folder.id)
-    spec = folder.read_spec()
+    wanted = with_nic(folder.read_spec(), nic)
     if monitor is not None:
         await _plug(folder, monitor, nic)
-    _remember(folder, with_nic(spec, nic))
+    _remember(folder, wanted)
 
 
 async def detach(folder: GuestFolder, monitor: Monitor | None, port_id: str, *, wait: float = LETTING_GO) -> None:
     """The guest has no card of the port, now if `monitor` is there, nor at its next start.
 
-    Raises DriverError when it has not let go of it within `wait` seconds.
+    Raises Rejected when it stands still and so can't let go of it, DriverError when it did not within `wait` seconds.
     """
     spec = folder.read_spec()
     if monitor is not None:
@@ -88,7 +88,9 @@ async def _free_slot(folder: GuestFolder, monitor: Monitor, names: list[str]) ->
 
 
 async def _unplug(monitor: Monitor, card: str, wait: float) -> None:
-    """The guest has let go of the card. Its own kernel must; so one that stands still never does."""
+    """The guest, whose own kernel must do it, has let go of the card."""
+    if card in await devices(monitor) and await monitor.status() != "running":
+        raise Rejected("the guest stands still and can't let go of its network card")
     polls = 0
     try:
         async with asyncio.timeout(wait):

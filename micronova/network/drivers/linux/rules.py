@@ -32,8 +32,7 @@ _BRIDGE_TABLE = """
 table bridge {table} {{
   set ports {{ type ifname; }}
   map sent {{ type ifname : verdict; }}
-  map got {{ type ifname : verdict; }}
-  chain unmarked {{ meta mark set 0; }}
+  map got {{ type ifname : mark; }}
   chain prerouting {{
     type filter hook prerouting priority -300; policy accept;
     iifname vmap @sent
@@ -45,7 +44,7 @@ table bridge {table} {{
   chain forward {{
     type filter hook forward priority 10; policy accept;
     iifname @ports meta mark set 0
-    oifname vmap @got
+    meta mark set oifname map @got
   }}
 }}
 """
@@ -189,7 +188,7 @@ class Ruleset:
         return "\n".join(
             [
                 *_chain(self._inet, zone, [f"ct zone set {wiring.zone}"]),
-                f'add element {self._bridge} got {{ "{wiring.service}" : jump unmarked }}',
+                f'add element {self._bridge} got {{ "{wiring.service}" : 0 }}',
                 f'add element {self._inet} bridges {{ "{wiring.bridge}" }}',
                 f'add element {self._inet} links {{ "{wiring.link}" }}',
                 f'add element {self._inet} zones {{ "{wiring.bridge}" : jump {zone} }}',
@@ -209,7 +208,7 @@ class Ruleset:
         return "\n".join(
             [
                 f"add chain {self._inet} {zone}",
-                *_no_element(self._bridge, "got", f'"{wiring.service}"', "jump unmarked"),
+                *_no_element(self._bridge, "got", f'"{wiring.service}"', "0"),
                 *_no_element(self._inet, "bridges", f'"{wiring.bridge}"'),
                 *_no_element(self._inet, "links", f'"{wiring.link}"'),
                 *_no_element(self._inet, "zones", f'"{wiring.bridge}"', f"jump {zone}"),
@@ -259,15 +258,14 @@ class Ruleset:
         `had` are the chains of the rules that it had before.
         """
         spec, mark = record.spec, record.mark
-        sent, got = _chains(record)
-        ours = f"meta mark set {mark if spec.secured else 0}"
+        sent = _sent(record)
+        ours = f"meta mark set {mark}"
         return "\n".join(
             [
                 *_chain(self._bridge, sent, [ours, *anti_spoofing(spec)] if spec.secured else []),
-                *_chain(self._bridge, got, [ours]),
                 f'add element {self._bridge} ports {{ "{spec.device}" }}',
                 f'add element {self._bridge} sent {{ "{spec.device}" : jump {sent} }}',
-                f'add element {self._bridge} got {{ "{spec.device}" : jump {got} }}',
+                f'add element {self._bridge} got {{ "{spec.device}" : {mark} }}',
                 self.judged(mark, judges, had),
             ]
         )
@@ -287,22 +285,20 @@ class Ruleset:
 
     def no_port(self, record: PortRecord, judges: Chains) -> str:
         """Nothing of the port, whether it was there or not, but the chains of its rules."""
-        sent, got = _chains(record)
+        sent = _sent(record)
         egress, ingress = judges
         device, mark = f'"{record.spec.device}"', str(record.mark)
         return "\n".join(
             [
                 f"add chain {self._bridge} {sent}",
-                f"add chain {self._bridge} {got}",
                 f"add chain {self._inet} {egress.name}",
                 f"add chain {self._inet} {ingress.name}",
                 *_no_element(self._bridge, "ports", device),
                 *_no_element(self._bridge, "sent", device, f"jump {sent}"),
-                *_no_element(self._bridge, "got", device, f"jump {got}"),
+                *_no_element(self._bridge, "got", device, mark),
                 *_no_element(self._inet, "egress", mark, f"goto {egress.name}"),
                 *_no_element(self._inet, "ingress", mark, f"goto {ingress.name}"),
                 f"delete chain {self._bridge} {sent}",
-                f"delete chain {self._bridge} {got}",
             ]
         )
 
@@ -318,8 +314,8 @@ def _routing(wiring: Wiring) -> list[tuple[str, str]]:
     ]
 
 
-def _chains(record: PortRecord) -> tuple[str, str]:
-    return f"sent-{record.spec.device}", f"got-{record.spec.device}"
+def _sent(record: PortRecord) -> str:
+    return f"sent-{record.spec.device}"
 
 
 def _chain(table: str, name: str, rules: Iterable[str]) -> list[str]:

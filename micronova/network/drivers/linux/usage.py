@@ -31,16 +31,17 @@ class Usage:
         self._chains: dict[str, Chain] = {}
         self._ports: Counter[str] = Counter()
         self._groups: Counter[str] = Counter()
-        self._known: dict[tuple[RuleSpec, ...], tuple[Chain, Chain]] = {}
+        self._known: dict[tuple[RuleSpec, ...] | None, tuple[Chain, Chain]] = {}
 
     def chains_of(self, spec: PortSpec) -> tuple[Chain, Chain]:
         """The chains for what a port sends and for what it gets. Raises Rejected for rules that can't be."""
-        found = self._known.get(spec.rules)
+        rules = spec.rules if spec.secured else None
+        found = self._known.get(rules)
         if found is None:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            found = (_chain(spec.rules, "egress"), _chain(spec.rules, "ingress"))
-            self._known[spec.rules] = found
+            found = (_chain(rules, "egress"), _chain(rules, "ingress"))
+            self._known[rules] = found
         return found
 
     def add(self, spec: PortSpec) -> None:
@@ -72,8 +73,9 @@ class Usage:
         return self._groups[group_id] > 0
 
 
-def _chain(rules: tuple[RuleSpec, ...], direction: str) -> Chain:
-    lines = tuple(security_group(rules, direction))
+def _chain(rules: tuple[RuleSpec, ...] | None, direction: str) -> Chain:
+    """None lets everything pass."""
+    lines = ("accept",) if rules is None else tuple(security_group(rules, direction))
     digest = hashlib.blake2s("\n".join(lines).encode(), digest_size=10).hexdigest()
-    named = (rule.remote_group for rule in rules if rule.direction == direction)
+    named = (rule.remote_group for rule in rules or () if rule.direction == direction)
     return Chain(f"{direction}-{digest}", lines, frozenset(id for id in named if id is not None))
