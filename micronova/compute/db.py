@@ -97,6 +97,7 @@ class ServerLine(Row, frozen=True, kw_only=True):
 
     seq: Annotated[int, SERIAL]
     id: Annotated[str, KEY]
+    name: str
     project_id: str
     host: str
     vm_state: str

@@ -86,14 +86,14 @@ class ComputeManager(Rebuilds, Interfaces, Removes, Changes, Groups, Reconciles)
 
     # -- many servers
 
-    async def find(self, ctx: Context, query: ServerQuery) -> tuple[Sequence[Server], bool]:
-        """The servers a query asks for, and whether there are more behind them.
+    async def find(self, ctx: Context, query: ServerQuery) -> tuple[Sequence[Server | ServerLine], bool]:
+        """The servers a query asks for, in short, and whether there are more behind them.
 
         Raises BadRequest when its marker is no server of the caller's.
         """
         if query.nothing:
             return (), False
-        return await self.db.read(lambda tx: self._find(tx, ctx, query))
+        return await self.db.read(lambda tx: self._lines(tx, ctx, query))
 
     async def page(self, ctx: Context, query: ServerQuery, wanted: Wanted, known: Known) -> Page:
         """The servers a query asks for with what is shown beside them.

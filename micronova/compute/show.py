@@ -61,7 +61,7 @@ class Show:
     def links(self, id: str) -> list[dict[str, str]]:
         return [{"rel": "self", "href": self._self + id}, {"rel": "bookmark", "href": self._bookmark + id}]
 
-    def short(self, server: Server) -> dict[str, Any]:
+    def short(self, server: Server | ServerLine) -> dict[str, Any]:
         """A server in a short list."""
         return {"id": server.id, "name": server.name, "links": self.links(server.id)}
 

@@ -102,6 +102,21 @@ class Database:
         loop = asyncio.get_running_loop()
         return (await loop.run_in_executor(self._readers, self._again_and_again, fn, None, "", False))[0]
 
+    async def ask(self, fn: Callable[[Tx], T]) -> T:
+        """`read` for an `fn` of a single select: that is one view by itself, and needs no transaction around it."""
+        self._require_open()
+        if self._readers is not None or not self._free[False]:
+            return await self.read(fn)
+        connection = self._free[False].pop()
+        try:
+            return fn(Tx(self, connection.cursor()))
+        except Error:
+            raise
+        except Exception:
+            return await self.read(fn)  # which knows what the database's errors mean
+        finally:
+            self._free[False].append(connection)
+
     async def write(self, fn: Callable[[Tx], T], ctx: Context, *, why: str) -> T:
         """Run `fn` in a write transaction and journal what it changed, for `ctx`, because of `why`.
 

@@ -66,7 +66,7 @@ class Authentication(IdentityBase):
 
     async def session(self, token: str) -> Session:
         """All a token says. Raises Unauthorized when it does not count (any more)."""
-        epoch = await self.db.read(db.epoch)
+        epoch = await self.db.ask(db.epoch)
         known = self._known.get(token)
         if known is None or known.epoch != epoch:
             claims = known.claims if known is not None else tokens.unseal(token, await self._keys(epoch))

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import msgspec
 import pytest
 from linux_guests import EGRESS, PING, SSH, network, plug, port
 from netlab import Guest, Lab, sh, until
@@ -179,3 +180,17 @@ async def test_what_no_rule_names_leaves_no_set_and_no_chain(lab: Lab, driver: L
     await driver.remove_port(b.id)
 
     assert before == sh("nft", "list", "ruleset")
+
+
+async def test_security_is_switched_off_and_on_again(lab: Lab, driver: LinuxNetworkDriver) -> None:
+    await driver.ensure_network(network())
+    a = await plug(lab, driver, port("a", 11))
+    closed = port("b", 12, rules=EGRESS)
+    await plug(lab, driver, closed)
+    seen = [a.pings("10.9.0.12")]
+
+    for secured in (False, True):
+        await driver.ensure_port(msgspec.structs.replace(closed, secured=secured))
+        seen.append(a.pings("10.9.0.12"))
+
+    assert [False, True, False] == seen

@@ -26,18 +26,22 @@ ENDLESS_WORK = """
 import asyncio, sys
 from pathlib import Path
 from micronova.clock import SystemClock
+from micronova.network.driver import FloatingSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.testing.network_kit import network_spec, port_spec
+from micronova.testing.network_kit import EVERY_KIND_OF_RULE, FRIENDS, port_spec, routed_spec
 
 async def main():
     driver = LinuxNetworkDriver(Path(sys.argv[1]), SystemClock())
     await driver.init_host()
     print("ready", flush=True)
+    floating = FloatingSpec(floating_ip="203.0.113.9", fixed_ip="10.60.0.11", port_id="p")
     while True:
-        await driver.ensure_network(network_spec(0))
+        await driver.ensure_network(routed_spec(0, 1, floating=(floating,)))
+        await driver.ensure_port(port_spec(1, rules=EVERY_KIND_OF_RULE), (FRIENDS,))
+        await driver.ensure_network(routed_spec(1, 0))
         await driver.ensure_port(port_spec(1))
         await driver.remove_port(port_spec(1).id)
-        await driver.remove_network(network_spec(0).id)
+        await driver.remove_network(routed_spec(0).id)
 
 asyncio.run(main())
 """
@@ -66,6 +70,7 @@ def remains(names: Names, tmp_path: Path) -> list[str]:
     found = [name for name in links if name.startswith((names.interfaces, "kit"))]
     found += [path.name for path in Path("/run/netns").glob(f"{names.cloud}-*")]
     found += [line for line in sh("nft", "list", "tables").splitlines() if names.table in line]
+    found += [line for line in sh("ip", "rule").splitlines() if names.interfaces in line]
     found += [str(pid) for pid in servers(names)]
     found += [str(path) for path in Path("/run").glob(f"{names.cloud}*")]
     found += [str(path) for path in (tmp_path / "network").rglob("*") if path.is_file()]
@@ -213,6 +218,7 @@ async def test_a_driver_killed_at_any_moment_leaves_what_the_next_completes(
         await healer.init_host()
         await healer.ensure_network(NETWORK)
         await healer.ensure_port(PORT)
+        await healer.remove_network(network_spec(1).id)
 
         assert [PORT.id] == [facts.id for facts in await healer.list_ports()], f"moment {moment}"
         assert 1 == len(servers(names)), f"moment {moment}"

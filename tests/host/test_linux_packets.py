@@ -207,9 +207,8 @@ async def test_forged_ipv6_is_dropped(lab: Lab, driver: LinuxNetworkDriver) -> N
         for frame in forged:
             sender.send(frame)
         assert not arrives(receiver, MARKER)
-    until(
-        lambda: " 0% packet loss" in a.run("busybox", "ping6", "-c1", "-W1", f"{link_local(b.mac)}%eth0", check=False)
-    )
+    ping = ("busybox", "ping6", "-c1", "-W1", f"{link_local(b.mac)}%eth0")
+    until(lambda: " 0% packet loss" in a.run(*ping, check=False))
 
 
 async def test_an_unsecured_port_may_send_what_it_likes(lab: Lab, driver: LinuxNetworkDriver) -> None:

@@ -1,170 +1,34 @@
 """Real guests: QEMU keeps the contract of ComputeDriver, through kills of every kind."""
 
 import asyncio
-import json
 import os
 import pathlib
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
-from netlab import enter
+from qemu_bench import REAL_GUESTS, QemuBench, boot_of, shown
 
 from micronova import command
 from micronova.clock import SystemClock
-from micronova.compute.driver import Disk, GuestSpec, Nic
+from micronova.compute.driver import Disk, Nic
 from micronova.compute.drivers.qemu import accel as qemu_accel
-from micronova.compute.drivers.qemu import plugging as qemu_plugging
 from micronova.compute.drivers.qemu import privilege as qemu_privilege
 from micronova.compute.drivers.qemu import process as qemu_process
-from micronova.compute.drivers.qemu import tap as qemu_tap
 from micronova.compute.drivers.qemu.driver import QemuDriver
-from micronova.compute.drivers.qemu.folder import GuestFolder
 from micronova.compute.drivers.qemu.monitor import Monitor
-from micronova.errors import DriverError, Rejected
+from micronova.errors import DriverError
 from micronova.guestimage import tiny
 from micronova.testing.compute_kit import ONE, TWO, ComputeDriverConformance
 
-NEEDED = ("qemu-system-x86_64", "qemu-img", "setpriv", "mount", "ip", "apt-get", "dpkg-deb")
-
-pytestmark = [
-    pytest.mark.host,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-    pytest.mark.skipif(any(shutil.which(name) is None for name in NEEDED), reason=f"needs {', '.join(NEEDED)}"),
-]
-
-
-class QemuBench:
-    """A host of its own below one folder; guests boot `tiny`."""
-
-    def __init__(self, folder: pathlib.Path, image: tiny.TinyImage) -> None:
-        self.state = folder
-        self.guests = folder / "guests"
-        self.driver = self._new_driver()
-        self._image = image
-
-    def spec(self, id: str) -> GuestSpec:
-        return GuestSpec(
-            id=id,
-            name="web",
-            vcpus=1,
-            ram_mib=112,
-            kernel=self._image.kernel,
-            initrd=self._image.initrd,
-            cmdline=self._image.cmdline,
-            disk=Disk(path=self._image.disk, format="raw", size_gib=1),
-        )
-
-    def folder(self, id: str) -> GuestFolder:
-        return GuestFolder(self.guests, id)
-
-    async def nic(self, number: int) -> Nic:
-        device = f"mnt{number}"
-        if not pathlib.Path(f"/proc/thread-self/net/dev_snmp6/{device}").exists():
-            await command.run(["ip", "tuntap", "add", "dev", device, "mode", "tap"])
-            await command.run(["ip", "link", "set", device, "up"])
-        return Nic(port_id=f"port-{number}", mac=f"fa:16:3e:00:01:{number:02x}", device=device)
-
-    async def cards(self, id: str) -> list[str]:
-        folder = self.folder(id)
-        if qemu_process.find(folder) is None:
-            return [nic.port_id for nic in folder.read_spec().nics]
-        names = await qemu_plugging.devices(self.driver._monitor(folder))
-        return sorted(name.removeprefix("nic-") for name in names if name.startswith("nic-"))
-
-    async def crash(self, id: str) -> None:
-        assert await qemu_process.end(self.folder(id), by=signal.SIGKILL)
-
-    async def fill_disk(self) -> None:
-        await command.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", str(self.guests)])
-
-    async def free_disk(self) -> None:
-        await command.run(["umount", str(self.guests)])
-
-    async def reopen(self) -> None:
-        await self.driver.close()
-        self.driver = self._new_driver()
-
-    def traces(self, id: str) -> list[str]:
-        files = [str(path) for path in self.guests.rglob("*") if id in str(path)]
-        pid = qemu_process.find(self.folder(id), thorough=True)
-        return sorted(files) + ([f"process {pid}"] if pid else [])
-
-    async def erase(self) -> None:
-        while os.path.ismount(self.guests):
-            await self.free_disk()
-        for guest in await self.driver.list():
-            await self.driver.remove(guest.id)
-        await self.driver.close()
-
-    def _new_driver(self) -> QemuDriver:
-        return QemuDriver(self.state, SystemClock(), accel="tcg", reboot_wait=30)
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[pathlib.Path]:
-    """A folder that QEMU's user can reach, which pytest's own temporary folders are not."""
-    with tempfile.TemporaryDirectory(prefix="micronova-test-") as folder:
-        os.chmod(folder, 0o755)
-        yield pathlib.Path(folder)
-
-
-@pytest.fixture(scope="module")
-def image(place: pathlib.Path) -> tiny.TinyImage:
-    try:
-        return asyncio.run(tiny.build(place / "images"))
-    except DriverError as err:
-        pytest.skip(str(err))
-
-
-@pytest.fixture
-def apart(image: tiny.TinyImage) -> Iterator[None]:
-    """The test's thread, and what it starts, is in a network namespace of its own; the image is fetched before."""
-    path = pathlib.Path("/run/netns") / f"qemu-{SystemClock().new_id()[:8]}"
-    subprocess.run(["ip", "netns", "add", path.name], check=True, timeout=20)
-    try:
-        with enter(path):
-            yield
-    finally:
-        subprocess.run(["ip", "netns", "delete", path.name], check=False, timeout=20)
-
-
-@pytest.fixture
-async def bench(place: pathlib.Path, image: tiny.TinyImage, apart: None) -> AsyncIterator[QemuBench]:
-    bench = QemuBench(place / "state", image)
-    await bench.driver.init_host()
-    try:
-        yield bench
-    finally:
-        await bench.erase()
+pytestmark = REAL_GUESTS
 
 
 class TestQemuDriver(ComputeDriverConformance):
     pass
-
-
-def boot_of(bench: QemuBench, user_data: str) -> GuestSpec:
-    meta_data = {"hostname": "web1.example", "public_keys": {"mine": "ssh-ed25519 AAAA me"}}
-    files = {
-        "openstack/latest/meta_data.json": json.dumps(meta_data).encode(),
-        "openstack/latest/user_data": user_data.encode(),
-    }
-    return msgspec.structs.replace(bench.spec(ONE), config_drive=files)
-
-
-async def shown(bench: QemuBench, text: str) -> str:
-    """The guest's console once it shows `text`."""
-    for _ in range(900):
-        console = (await bench.driver.console(ONE, max_bytes=100_000)).decode(errors="replace")
-        if text in console:
-            return console
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"the guest did not show {text!r}: {console}")
 
 
 async def test_a_guest_boots_obeys_its_power_button_and_keeps_its_disk(bench: QemuBench) -> None:
@@ -373,89 +237,6 @@ async def test_a_guests_card_is_on_the_tap_made_for_it(bench: QemuBench) -> None
 
     assert told.startswith("running")
     assert "LOWER_UP" in told
-
-
-WATCH_CARDS = """#!/bin/sh
-while :; do
-    new=$(echo $(ls /sys/class/net))
-    [ "$new" = "$old" ] || echo "cards: $new."
-    old=$new
-    sleep 1
-done
-"""
-
-
-async def test_the_guest_sees_a_card_come_and_go(bench: QemuBench) -> None:
-    nic = msgspec.structs.replace(await bench.nic(1), mtu=1450)
-    await bench.driver.ensure(boot_of(bench, WATCH_CARDS))
-    await shown(bench, "cards: lo.")
-
-    await bench.driver.attach_nic(ONE, nic)
-    await shown(bench, "cards: eth0 lo.")
-    up = await command.run(["ip", "-o", "link", "show", nic.device])
-    await bench.driver.detach_nic(ONE, nic.port_id)
-    for _ in range(300):
-        if 2 == (await shown(bench, "cards: lo.")).count("cards: lo."):
-            break
-        await asyncio.sleep(0.1)
-
-    assert b"LOWER_UP" in up
-    assert 2 == (await shown(bench, "cards: lo.")).count("cards: lo.")
-
-
-async def test_a_paused_guest_takes_cards_and_says_that_it_gives_none(bench: QemuBench) -> None:
-    nic = await bench.nic(1)
-    await bench.driver.ensure(bench.spec(ONE))
-    await bench.driver.pause(ONE, paused=True)
-
-    await bench.driver.attach_nic(ONE, nic)
-    with pytest.raises(Rejected, match="stands still"):
-        await bench.driver.detach_nic(ONE, nic.port_id)
-
-    assert ["port-1"] == await bench.cards(ONE)
-    await bench.driver.detach_nic(ONE, "port-2")
-
-
-def test_a_card_is_plugged_in_on_the_event_loop_that_clouds_run_on(
-    place: pathlib.Path, image: tiny.TinyImage, apart: None
-) -> None:
-    uvloop = pytest.importorskip("uvloop")
-
-    async def plug() -> list[str]:
-        bench = QemuBench(place / "state", image)
-        await bench.driver.init_host()
-        try:
-            await bench.driver.ensure(bench.spec(ONE))
-            await bench.driver.attach_nic(ONE, await bench.nic(1))
-            return await bench.cards(ONE)
-        finally:
-            await bench.erase()
-
-    assert ["port-1"] == uvloop.run(plug())
-
-
-async def test_a_card_whose_plugging_was_interrupted_is_plugged_by_the_next_try(bench: QemuBench) -> None:
-    nic = await bench.nic(1)
-    await bench.driver.ensure(bench.spec(ONE))
-    monitor = bench.driver._monitor(bench.folder(ONE))
-    with qemu_tap.opened((nic,)) as (tap,):
-        await monitor.ask("getfd", {"fdname": "net-port-1"}, handle=tap)
-        await monitor.ask("netdev_add", {"type": "tap", "id": "net-port-1", "fd": "net-port-1"})
-
-    await bench.driver.attach_nic(ONE, nic)
-
-    assert ["port-1"] == await bench.cards(ONE)
-
-
-async def test_a_missing_device_is_told_and_the_guest_keeps_what_it_has(bench: QemuBench) -> None:
-    nic = await bench.nic(1)
-    await bench.driver.ensure(bench.spec(ONE))
-
-    with pytest.raises(DriverError, match="network device no-such-tap cannot be used"):
-        await bench.driver.attach_nic(ONE, msgspec.structs.replace(nic, device="no-such-tap"))
-
-    assert [] == await bench.cards(ONE)
-    assert () == bench.folder(ONE).read_spec().nics
 
 
 async def test_a_disk_smaller_than_its_image_is_rejected(bench: QemuBench, place: pathlib.Path) -> None:

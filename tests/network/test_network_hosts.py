@@ -45,6 +45,46 @@ async def test_a_plugged_port_is_active_with_dhcp_and_filters():
         assert "ACTIVE" == (await r.call("GET", f"/ports/{nic.port_id}"))["port"]["status"]
 
 
+async def test_a_plug_tells_the_driver_of_nothing_but_its_own_port():
+    async with room(serve=False) as r:
+        await r.network()
+        one = await boot(r, "one")
+        r.driver.calls.clear()
+
+        two = await boot(r, "two")
+
+        assert ["ensure_port"] == applied(r.driver)
+        assert [("10.0.0.2", "10.0.0.3")] == remotes(r.driver, one.port_id) == remotes(r.driver, two.port_id)
+
+
+async def test_a_plug_that_failed_tells_everything_again():
+    async with room(serve=False) as r:
+        network, _ = await r.network()
+        await boot(r, "one")
+        r.driver.networks.clear()
+        r.driver.groups.clear()
+
+        with pytest.raises(DriverError):
+            await boot(r, "two")
+        again = await r.manager.plug_server(ALICE, "two")
+
+        assert [network] == list(r.driver.networks)
+        assert [("10.0.0.2", "10.0.0.3")] == remotes(r.driver, again[0].port_id)
+
+
+async def test_members_are_read_anew_after_the_last_port_that_trusted_them_was_gone():
+    async with room("h1", "h2", serve=False) as r:
+        await r.network()
+        await boot(r, "one", "h1")
+        await r.manager.unplug_server(ALICE, "one")
+        await r.manager.deallocate_for_server(ALICE, "one")
+        two = await boot(r, "two", "h2")
+
+        three = await boot(r, "three", "h1")
+
+        assert [(two.fixed_ips[0][1], three.fixed_ips[0][1])] == remotes(r.driver, three.port_id)
+
+
 async def test_an_unplugged_server_leaves_nothing_behind():
     async with room() as r:
         await r.network()

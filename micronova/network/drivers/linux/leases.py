@@ -42,10 +42,10 @@ class LeaseFiles:
         Raises Rejected when a lease can't be.
         """
         wanted = {port.id: port for port in ports if port.leases}
-        there = {path.name for folder in (self.hosts, self.names) for path in folder.iterdir()}
-        stale = [self.drop(name) for name in sorted(there - set(wanted))]
+        hosts, names = ({path.name for path in folder.iterdir()} for folder in (self.hosts, self.names))
+        stale = [self.drop(name) for name in sorted((hosts | names) - set(wanted))]
         if self._written is not None:
-            for id in set(self._written) - there:
+            for id in set(self._written) - (hosts & names):
                 del self._written[id]
         return any([*stale, self.put(wanted.values())])
 

@@ -1,0 +1,70 @@
+"""The files that tell dnsmasq of leases: one per port, written when they differ, and never with a line too many."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from micronova.errors import Rejected
+from micronova.network.driver import Lease
+from micronova.network.drivers.linux import leases
+from micronova.network.drivers.linux.leases import LeaseFiles
+from micronova.testing.network_kit import port_spec
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LeaseFiles:
+    monkeypatch.setattr(leases.os, "chown", lambda *_: None)
+    monkeypatch.setattr(leases.os, "fchown", lambda *_: None)
+    files = LeaseFiles(tmp_path / "net")
+    files.prepare()
+    return files
+
+
+def named(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_comes_is_a_file_and_nothing_to_read_again(files: LeaseFiles) -> None:
+    stale = [files.put([port_spec(1)]), files.put([port_spec(1), port_spec(2)])]
+
+    assert [False, False] == stale
+    assert [port_spec(1).id, port_spec(2).id] == named(files.hosts) == named(files.names)
+    assert "fa:16:3e:00:00:01,10.60.0.11,h-kit00000001,1h\n" == (files.hosts / port_spec(1).id).read_text()
+
+
+def test_what_changes_or_goes_is_to_be_read_again(files: LeaseFiles) -> None:
+    files.put([port_spec(1), port_spec(2)])
+    moved = msgspec.structs.replace(port_spec(1), leases=(Lease(ip="10.60.0.99", hostname="moved"),))
+    bare = msgspec.structs.replace(port_spec(2), leases=())
+
+    assert files.put([moved])
+    assert files.put([bare])
+    assert not files.put([moved, bare])
+    assert files.drop(port_spec(1).id)
+    assert not files.drop(port_spec(1).id)
+    assert [] == named(files.hosts) == named(files.names)
+
+
+def test_a_new_process_finds_what_is_there_and_removes_what_should_not_be(files: LeaseFiles, tmp_path: Path) -> None:
+    files.put([port_spec(1), port_spec(2)])
+    later = LeaseFiles(tmp_path / "net")
+
+    assert later.settle([port_spec(1)])
+    assert not later.settle([port_spec(1), port_spec(3)])
+    assert [port_spec(1).id, port_spec(3).id] == named(later.hosts)
+
+
+def test_a_file_that_somebody_removed_comes_back(files: LeaseFiles) -> None:
+    files.put([port_spec(1)])
+    (files.names / port_spec(1).id).unlink()
+
+    files.settle([port_spec(1)])
+
+    assert [port_spec(1).id] == named(files.hosts) == named(files.names)
+
+
+@pytest.mark.parametrize("lease", [Lease(ip="10.0.0.1", hostname="a b"), Lease(ip="nowhere", hostname="a")])
+def test_a_lease_that_can_not_be_is_rejected(lease: Lease) -> None:
+    with pytest.raises(Rejected):
+        leases.check(msgspec.structs.replace(port_spec(1), leases=(lease,)))
