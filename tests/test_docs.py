@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 DOC = Path(__file__).parent.parent / "doc"
 
 

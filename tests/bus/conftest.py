@@ -40,7 +40,7 @@ def own_nats_server(tmp_path: Path) -> Iterator[NatsServer]:
         yield server
 
 
-@pytest.fixture(params=["memory", "nats"])
+@pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.slow)])
 async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
     """Makes started buses that reach each other, as services do that run in one or in many processes."""
     if request.param == "memory":

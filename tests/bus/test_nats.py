@@ -20,6 +20,7 @@ from micronova.clock import SystemClock
 from micronova.errors import ConfigError, DeadlineExceeded, HostUnreachable, TooLarge, Unavailable
 from micronova.testing.servers import NatsServer
 
+pytestmark = pytest.mark.slow
 LONG = 30.0
 BUS = "micronova.bus.nats"
 

@@ -17,8 +17,9 @@ from micronova.testing.servers import PostgresServer, find_postgres
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-EVERY = ("memory", "file", "postgresql")
-REAL = ("file", "postgresql")
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
+EVERY = ("memory", "file", POSTGRESQL)
+REAL = ("file", POSTGRESQL)
 
 
 class Place(NamedTuple):

@@ -26,6 +26,7 @@ def test_the_same_seed_lives_the_same_life_twice():
     assert first.digest != simulate(STORMY + 1, 30, ground=GROUND).digest
 
 
+@pytest.mark.slow
 def test_processes_that_hash_differently_live_the_same_life():
     code = f"from micronova.sim.simulation import simulate; print(simulate({STORMY}, 30).digest)"
     environments = [{**os.environ, "PYTHONHASHSEED": number} for number in ("1", "2")]

@@ -11,6 +11,7 @@ from micronova.errors import Unavailable
 from micronova.testing.servers import NatsServer, PostgresServer, find_nats_server, find_postgres
 
 psycopg = pytest.importorskip("psycopg")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
