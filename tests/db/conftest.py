@@ -19,7 +19,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 EVERY = ("memory", "file", POSTGRESQL)
-REAL = ("file", POSTGRESQL)
 
 
 class Place(NamedTuple):

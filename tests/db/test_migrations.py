@@ -16,7 +16,8 @@ from micronova.db import INDEX, KEY, UNIQUE, Database, Row, migrate
 from micronova.errors import ConfigError
 
 SCRIPT = Path(__file__).parents[2] / "script" / "make_migration.py"
-pytestmark = pytest.mark.parametrize("place", ["file", "postgresql"], indirect=True)
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
+pytestmark = pytest.mark.parametrize("place", ["file", POSTGRESQL], indirect=True)
 
 
 class LaterThing(Thing, frozen=True, kw_only=True):

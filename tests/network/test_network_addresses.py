@@ -184,6 +184,7 @@ ACTIONS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTIONS)
 def test_whatever_is_asked_rows_agree_and_no_address_is_given_twice(actions):

@@ -255,6 +255,7 @@ def consistent(tx):
             )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(STEP, min_size=5, max_size=60))
 def test_whatever_happens_everything_has_its_owner(steps):

@@ -12,6 +12,7 @@ from network.network_world import room
 from micronova.network.listing import RESERVED, TESTS
 from micronova.network.resources import RESOURCES
 
+pytestmark = pytest.mark.slow
 SETTINGS = settings(
     max_examples=40,
     deadline=None,
