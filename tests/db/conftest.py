@@ -82,3 +82,10 @@ def open_db(place, clock):
     yield make
     for db in opened:
         db.close()
+
+
+def pytest_collection_modifyitems(items):
+    """Whatever starts a server is one of the slower tests."""
+    for item in items:
+        if "postgresql" in getattr(getattr(item, "callspec", None), "params", {}).values():
+            item.add_marker(pytest.mark.slow)
