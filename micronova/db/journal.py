@@ -1,12 +1,16 @@
 """The journal: one line for every row that was inserted, changed or deleted, in the order it happened."""
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
+import sqlalchemy as sa
 
 from micronova.context import Context
-from micronova.db.rows import INDEX, KEY, SERIAL, Row
+from micronova.db.rows import INDEX, KEY, SERIAL, Row, table
+
+if TYPE_CHECKING:
+    from micronova.db.tx import Tx
 
 REDACTED = "***"
 
@@ -57,3 +61,15 @@ def entry(change: Change, ctx: Context, why: str, at: datetime, id: str) -> Entr
         user_id=ctx.user_id,
         project_id=ctx.project_id,
     )
+
+
+def newest_entry(tx: "Tx") -> int:
+    """The number of the newest line: while it stays the same, no row that is journalled was changed.
+
+    On PostgreSQL a transaction that began earlier may still commit a smaller one.
+    """
+    found = tx.values(_NEWEST)[0][0]
+    return int(found) if found is not None else 0
+
+
+_NEWEST = sa.select(sa.func.max(table(Entry).c.seq))

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from micronova.context import Context
 from micronova.db import Tx
+from micronova.db.journal import newest_entry
 from micronova.errors import DriverError
 from micronova.network import db, reach, specs
 from micronova.network.contract import Plugged
@@ -42,6 +43,7 @@ class HostSide:
         self._groups: dict[str, GroupSpec] = {}
         self._listening: set[str] = set()
         self._looks = 0
+        self._settled_at = -1
 
     async def open(self) -> None:
         """The driver is ready and the host as the rows say, but for what the driver refuses now: that heals later.
@@ -61,9 +63,30 @@ class HostSide:
         await self._driver.close()
 
     async def look(self) -> None:
-        """One periodic look. Raises DriverError when something could not be brought in order."""
+        """One periodic look. Raises DriverError when something could not be brought in order.
+
+        Where the journal has grown by nothing since the last one, rows need not be read: only the host is looked at.
+        """
         self._looks += 1
-        await self.settle(full=self._looks % FULL_EVERY == 0)
+        full = self._looks % FULL_EVERY == 0
+        newest = await self._room.db.ask(newest_entry)
+        if full or newest != self._settled_at or not await self._keep():
+            await self.settle(full=full)
+            self._settled_at = newest
+
+    async def _keep(self) -> bool:
+        """What served the networks goes on, or is started again. False when the host has not what it was told."""
+        async with self._lock:
+            ports = {facts.id for facts in await self._driver.list_ports()}
+            networks = set(await self._driver.list_networks())
+            if ports != set(self._ports) or networks != set(self._networks):
+                return False
+            try:
+                for spec in list(self._networks.values()):
+                    await self._driver.ensure_network(spec)
+            except DriverError:
+                return False
+        return True
 
     async def settle(self, *, full: bool) -> None:
         """What the driver has is what the rows say; with `full`, all filters are applied even where nothing changed.

@@ -224,6 +224,23 @@ async def test_a_look_heals_what_was_lost_and_touches_nothing_that_is_well():
         assert [nic.port_id] == list(r.driver.ports)
 
 
+async def test_a_look_after_nothing_changed_asks_the_host_only_and_one_after_a_change_finds_it():
+    async with room(serve=False) as r:
+        network, _ = await r.network()
+        await boot(r)
+        ctx = admin_context(r.runtime.clock)
+        await r.manager.reconcile(ctx)
+        r.driver.calls.clear()
+
+        await r.manager.reconcile(ctx)
+        quiet = [call.operation for call in r.driver.calls]
+        await r.call("PUT", f"/networks/{network}", {"network": {"mtu": 1400}})
+        await r.manager.reconcile(ctx)
+
+        assert ["list_ports", "list_networks", "ensure_network"] == quiet
+        assert 1400 == r.driver.networks[network].mtu
+
+
 async def test_one_port_the_driver_refuses_does_not_keep_the_others():
     async with room() as r:
         await r.network()
