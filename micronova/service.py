@@ -9,11 +9,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from micronova import __version__, heartbeat
+from micronova import __version__, heartbeat, tasks
 from micronova.bus import Subscription
 from micronova.context import Context, admin_context
-from micronova.db import Tx
-from micronova.errors import Error
+from micronova.db import Tx, journal
+from micronova.errors import Error, Stale
 from micronova.heartbeat import Announcement
 from micronova.manager import Manager, Offers, Runtime
 from micronova.rpc import Offered, Server
@@ -21,6 +21,7 @@ from micronova.runner import Runner
 
 LOG = logging.getLogger(__name__)
 
+TIDY_EVERY, TIDY_MOST = 3600.0, 100
 BINARIES = {
     "compute": "nova-compute",
     "scheduler": "nova-scheduler",
@@ -90,6 +91,7 @@ class Service:
     def _start_timers(self) -> None:
         every = self._runtime.config.options.service.report_seconds
         self._timers.append(asyncio.create_task(self._repeat(every, "report", self._report), name="report"))
+        self._timers.append(asyncio.create_task(self._repeat(TIDY_EVERY, "tidy", self.tidy), name="tidy"))
         for manager in self._managers:
             for name, method in type(manager).offers().periodic.items():
                 run = partial(method.fn, manager, self.ctx)
@@ -112,6 +114,21 @@ class Service:
                 healthy = False
             except Exception:
                 LOG.exception("%s failed", name)
+
+    async def tidy(self) -> None:
+        """Forget finished tasks and journal lines that are older than the configuration keeps them."""
+        options = self._runtime.config.options
+        parts = (
+            partial(tasks.trim, days=options.tasks.keep_days),
+            partial(journal.trim, days=options.database.journal_days),
+        )
+        for part in parts:
+            try:
+                for _ in range(TIDY_MOST):
+                    if not await self._runtime.db.write(part, self.ctx, why="older than they are kept"):
+                        break
+            except Stale:
+                continue  # another host's service tidies up at the same moment
 
     async def _report(self, *, stopped: bool = False) -> None:
         zone = self._runtime.config.options.service.zone

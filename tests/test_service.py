@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+from datetime import timedelta
 
 import pytest
 from widgets import Widget, WidgetManager, eventually
 
 from micronova import heartbeat
 from micronova.context import admin_context
+from micronova.db.journal import Entry
 from micronova.errors import DriverError, Unavailable
 from micronova.service import Service
+from micronova.tasks import Task
 from micronova.testing.ground import ground
 
 
@@ -109,6 +112,29 @@ async def test_a_manager_that_cannot_let_go_keeps_nobody_from_stopping(runtime):
 
     gone = await runtime.db.read(heartbeat.services)
     assert [True] == [row.stopped for row in gone]
+
+
+async def test_what_is_older_than_it_is_kept_is_forgotten(runtime):
+    manager = WidgetManager(runtime, "h1")
+    service = Service(runtime, [manager], "h1")
+    ctx = admin_context(runtime.clock)
+    await service.start()
+    widget = await manager.create(ctx, "h1")
+    await eventually(lambda: _available(manager, widget.id))
+    await service.runner.stop()
+    old = runtime.clock.now() - timedelta(days=31)
+
+    def age(tx):
+        for entry in tx.find(Entry):
+            tx.change(entry, at=old)
+        for task in tx.find(Task, open=False):
+            tx.change(task, finished_at=old)
+
+    await runtime.db.write(age, ctx, why="a month passes")
+    await service.tidy()
+    await service.stop()
+
+    assert (0, 0) == await runtime.db.read(lambda tx: (tx.count(Entry), tx.count(Task, open=False)))
 
 
 async def test_stopping_twice_changes_nothing(runtime):

@@ -1,6 +1,6 @@
 """The journal: one line for every row that was inserted, changed or deleted, in the order it happened."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from micronova.context import Context
 from micronova.db.rows import INDEX, KEY, SERIAL, Row, table
+from micronova.db.statements import Less
 
 if TYPE_CHECKING:
     from micronova.db.tx import Tx
@@ -61,6 +62,14 @@ def entry(change: Change, ctx: Context, why: str, at: datetime, id: str) -> Entr
         user_id=ctx.user_id,
         project_id=ctx.project_id,
     )
+
+
+def trim(tx: "Tx", days: int, most: int = 1000) -> int:
+    """Forget lines older than `days`, oldest first, at most so many; returns how many were forgotten."""
+    old = tx.find(Entry, at=Less(tx.now - timedelta(days=days)), order=(("seq", True),), limit=most)
+    for entry in old:
+        tx.delete(entry)
+    return len(old)
 
 
 def newest_entry(tx: "Tx") -> int:
