@@ -98,6 +98,30 @@ def why(server: str, state: str | None, as_json: bool) -> None:
 
 
 @command.group()
+def net() -> None:
+    """The network."""
+
+
+@net.command("trace")
+@click.argument("port")
+@click.argument("ip")
+@click.option("--protocol", type=click.Choice(["icmp", "tcp", "udp"]), default="icmp", show_default=True)
+@click.option("--port", "number", type=int, help="Destination port of tcp or udp.")
+@click.option("--from", "source", metavar="ADDRESS", help="Source address, if not the port's own.")
+@state_option
+@json_option
+def net_trace(port: str, ip: str, state: str | None, as_json: bool, **given: Any) -> None:
+    """Whether a packet from PORT (id, name, or a server with one port) to IP would pass, and why not.
+
+    The exit code is 1 when it would be dropped.
+    """
+    from micronova.cli.look import Packet
+    from micronova.cli.look import net_trace as run
+
+    run(Packet(port, ip, given["protocol"], given["number"], given["source"]), state, as_json)
+
+
+@command.group()
 def task() -> None:
     """The cloud's work: what has been asked, what is being done."""
 

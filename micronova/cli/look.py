@@ -1,4 +1,4 @@
-"""`status`, `why`, `task`, `log`, `config`, `db`, `audit`: what a person or script wants to know of a cloud.
+"""`status`, `why`, `net`, `task`, `log`, `config`, `db`, `audit`: what a person or script wants to know of a cloud.
 
 They read the database of the state folder's last start, whether the cloud runs or not.
 """
@@ -20,7 +20,7 @@ from micronova.clock import iso
 from micronova.config import Config
 from micronova.db import Tx
 from micronova.db.journal import Entry
-from micronova.errors import ConfigError, NotFound
+from micronova.errors import ConfigError, Conflict, NotFound
 from micronova.tasks import Task
 
 T = TypeVar("T")
@@ -251,3 +251,37 @@ async def _ask_for_audit(loaded: Config) -> list[dict[str, str]]:
     client = Client(known)
     await client.log_in()
     return list((await client.get("/micronova/v1/audit"))["findings"])
+
+
+class Packet(msgspec.Struct, frozen=True):
+    """What `net trace` asks about."""
+
+    sender: str
+    ip: str
+    protocol: str
+    port: int | None
+    source: str | None
+
+
+def net_trace(packet: Packet, state: str | None, as_json: bool) -> None:
+    """Print whether the packet would pass, hop by hop; exit 1 when it would not. Raises NotFound, BadRequest."""
+    found = asyncio.run(_trace(_cloud(state), packet))
+    _print(as_json, found, found.lines)
+    if not found.passes:
+        sys.exit(1)
+
+
+async def _trace(cloud: Any, packet: Packet) -> Any:
+    """The answer for a port, or for the server that has that name. Raises NotFound, Conflict when several have it."""
+    ctx = _admin(cloud)
+    question = (packet.ip, packet.protocol, packet.port, packet.source)
+    try:
+        return await cloud.network.trace(ctx, packet.sender, *question)
+    except NotFound:
+        ids = await cloud.db.read(lambda tx: cloud.compute.ids_by_name(tx, packet.sender))
+        having = [id for id, nics in (await cloud.network.nics_of(ctx, ids)).items() if nics]
+        if len(having) > 1:
+            raise Conflict(f"{packet.sender} means several servers, name one: {', '.join(having)}") from None
+        if not having:
+            raise
+        return await cloud.network.trace(ctx, having[0], *question)

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 from micronova.context import Context
 from micronova.db import Database, Tx
 from micronova.errors import Duplicate
-from micronova.manager import Manager, Runtime, periodic, remote, task
+from micronova.manager import Runtime, periodic, remote, task
 from micronova.network import servers
 from micronova.network.contract import NicInfo, NicRequest, Plugged
 from micronova.network.db import Network, Port, Subnet
@@ -28,6 +28,7 @@ from micronova.network.security_rules import SecurityGroupRules
 from micronova.network.servers import ServerPlace, ServerPorts
 from micronova.network.subnet_pools import SubnetPools
 from micronova.network.subnets import Subnets
+from micronova.network.tracing import Tracing
 from micronova.policy import Policy
 from micronova.tasks import Task
 
@@ -35,7 +36,7 @@ ALLOCATION_TRIES = 20
 T = TypeVar("T")
 
 
-class NetworkManager(Manager):
+class NetworkManager(Tracing):
     """Networks, subnets, ports, addresses and security groups, and what of them is real on this host."""
 
     topic = "network"

@@ -187,7 +187,7 @@ class HostSide:
         return [id for id in sorted(view.networks) if id in unheard or self._networks.get(id) != self._spec(view, id)]
 
     def _spec(self, view: View, network_id: str) -> NetworkSpec:
-        return specs.network_spec(view, network_id, self._room.strategy, self._room.options.domain)
+        return specs.network_spec(view, network_id, self._room.strategy, self._room.options)
 
     def _forget(self, view: View) -> None:
         """After a failure the driver may have less than it was told of."""

@@ -12,6 +12,7 @@ from micronova.network.driver import GroupSpec, Lease, NetworkSpec, PortSpec, Ru
 from micronova.network.l3_specs import Layer3
 from micronova.network.room import Strategy
 from micronova.network.security_rules import normalized
+from micronova.options import NetworkOptions
 
 DEVICE_PREFIX = "tap"
 DEVICE_LENGTH = 14
@@ -74,14 +75,14 @@ def left_here(tx: Tx, host: str, network_ids: Iterable[str]) -> tuple[set[str], 
 # -- networks
 
 
-def network_spec(view: View, network_id: str, strategy: Strategy, domain: str) -> NetworkSpec:
+def network_spec(view: View, network_id: str, strategy: Strategy, options: NetworkOptions) -> NetworkSpec:
     """The network as the view's host must have it."""
     network = view.networks[network_id]
     return NetworkSpec(
         id=network.id,
         mtu=network.mtu,
-        subnets=tuple(_subnet_spec(subnet, strategy) for subnet in view.subnets[network_id]),
-        domain=(network.dns_domain or domain).rstrip("."),
+        subnets=tuple(_subnet_spec(subnet, strategy, options.dns) for subnet in view.subnets[network_id]),
+        domain=(network.dns_domain or options.domain).rstrip("."),
         segment=network.segmentation_id,
         nat=strategy.nat(network),
         routers=view.layer3.routers.get(network_id, ()),
@@ -89,13 +90,14 @@ def network_spec(view: View, network_id: str, strategy: Strategy, domain: str) -
     )
 
 
-def _subnet_spec(subnet: Subnet, strategy: Strategy) -> SubnetSpec:
+def _subnet_spec(subnet: Subnet, strategy: Strategy, dns: tuple[str, ...]) -> SubnetSpec:
+    usual = tuple(address for address in dns if (":" in address) == (":" in subnet.cidr))
     return SubnetSpec(
         id=subnet.id,
         cidr=subnet.cidr,
         gateway=strategy.gateway_here(subnet),
         dhcp=strategy.wants_dhcp(subnet),
-        dns=subnet.dns_nameservers,
+        dns=subnet.dns_nameservers or usual,
         routes=subnet.host_routes,
         ipv6_mode=subnet.ipv6_ra_mode if strategy.wants_dhcp(subnet) else None,
     )

@@ -118,3 +118,10 @@ def test_a_guest_with_a_wide_pair_is_still_held_to_its_mac() -> None:
 
     assert f"ether saddr != {{ {spec.mac} }} drop" == texts[0]
     assert f"ether type ip ether saddr {spec.mac} accept" in texts
+
+
+@pytest.mark.parametrize(("name", "text"), [("ip", "meta nfproto ipv4 accept"), ("hopopt", "meta l4proto 0")])
+def test_every_protocol_the_api_takes_can_be_filtered(name: str, text: str) -> None:
+    rules = security_group([RuleSpec(direction="egress", ethertype="IPv4", protocol=name)], "egress")
+
+    assert text in rules[0]

@@ -326,3 +326,12 @@ async def test_a_remote_group_without_addresses_opens_nothing():
         nic = await boot(r, port_id=port["id"])
 
         assert [()] == remotes(r.driver, nic.port_id)
+
+
+async def test_a_subnet_without_name_servers_has_the_clouds():
+    async with room(network__dns=("192.0.2.53", "2001:db8::53")) as r:
+        network, _ = await r.network()
+
+        await boot(r)
+
+        assert [("192.0.2.53",)] == [subnet.dns for subnet in r.driver.networks[network].subnets]

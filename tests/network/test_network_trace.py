@@ -7,6 +7,7 @@ from micronova.errors import BadRequest, Conflict, Forbidden, NotFound
 from micronova.network.contract import NicRequest
 
 EXTERNAL = {"router:external": True}
+POOL = [{"start": "10.7.0.10", "end": "10.7.0.20"}]
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ async def test_without_a_router_the_network_has_its_own_nat_and_without_a_gatewa
 
     assert out.passes
     assert "the network's own NAT" in out.hops[-2].reason
-    assert "not known here: what happens beyond" in out.hops[-1].reason
+    assert out.verdict.startswith("it passes as far as is known here: 192.0.2.1 is not this cloud's")
     assert not none[0]
     assert "has no gateway" in none[2]
 
@@ -229,6 +230,64 @@ async def test_a_router_leads_to_its_networks_and_out_only_by_a_gateway(r):
     assert "administratively down" in down[2]
 
 
+async def test_where_networks_are_not_joined_a_router_without_snat_or_another_host_makes_a_difference(r):
+    out, _ = await r.network("198.51.100.0/24", "admin", **EXTERNAL)
+    (a, _), (b, second) = await r.network(), await r.network("10.1.0.0/24")
+    one, near, far = await boot(r, a, "one"), await boot(r, b, "near"), await boot(r, b, "far", "host2")
+    for port in (near, far):
+        await change(r, port[0], port_security_enabled=False, security_groups=[])
+    info = {"network_id": out, "enable_snat": False}
+    router = (await r.make("router", "admin", project_id=ALICE.project_id, external_gateway_info=info))["id"]
+
+    apart = await asked(r, one[0], near[1])
+    await join(r, router, second)
+    plain = await asked(r, one[0], near[1])
+    away = await asked(r, one[0], far[1])
+
+    assert not apart.passes
+    assert (True, "reply") == (plain.passes, plain.hops[-1].at)
+    assert "as far as is known here" in away.verdict
+    assert "on host host2" in away.verdict
+
+
+async def test_a_reply_needs_a_way_back(r):
+    network, _ = await r.network()
+    lost = await r.make("subnet", network_id=network, cidr="10.7.0.0/24", gateway_ip=None, allocation_pools=POOL)
+    one = await boot(r, network, "one")
+    made = await r.make("port", network_id=network, fixed_ips=[{"subnet_id": lost["id"]}])
+    two = await boot(r, network, "two", port_id=made["id"])
+
+    passes, at, why = await ended(r, one[0], two[1])
+    await r.call("PUT", f"/subnets/{lost['id']}", {"subnet": {"gateway_ip": "10.7.0.1"}})
+    healed = await asked(r, one[0], two[1])
+
+    assert (False, "reply") == (passes, at)
+    assert f"no route back to {one[1]}" in why
+    assert healed.passes
+
+
+async def test_the_gateway_of_a_joined_network_answers_ping_only(r):
+    (_, first), (b, second) = await r.network(), await r.network("10.1.0.0/24")
+    router = (await r.make("router"))["id"]
+    for subnet in (first, second):
+        await join(r, router, subnet)
+    one = await boot(r, b, "one")
+
+    assert (await asked(r, one[0], "10.0.0.1")).passes
+    assert not (await asked(r, one[0], "10.0.0.1", "udp", 53)).passes
+
+
+async def test_a_host_route_goes_before_the_gateway(r):
+    route = {"destination": "192.0.2.0/24", "nexthop": "10.0.0.3"}
+    one, two = await pair(r, "host1", host_routes=[route])
+
+    found = await asked(r, one[0], "192.0.2.5")
+    other = await asked(r, one[0], "198.51.100.5")
+
+    assert ("10.0.0.3", True, "beyond") == (two[1], found.passes, found.hops[-1].at)
+    assert "outside" == other.hops[-1].at
+
+
 async def test_an_extra_route_leads_to_its_next_hop_and_no_further_is_known(r):
     network, subnet = await r.network()
     one, two = await boot(r, network, "one"), await boot(r, network, "two")
@@ -274,6 +333,26 @@ async def test_a_floating_ip_is_met_as_somebody_else_and_the_rules_see_that(r):
     assert any("host host2 answers" in hop.reason for hop in across.hops)
     assert any(f"source is {near}" in hop.reason for hop in from_floating.hops)
     assert "stands for no port" in (await ended(r, one[0], unused))[2]
+
+
+async def test_every_question_about_every_port_has_an_answer(r):
+    out, _ = await r.network("198.51.100.0/24", "admin", **EXTERNAL)
+    (a, first), (b, second) = await r.network(), await r.network("10.1.0.0/24")
+    await r.make("subnet", network_id=a, cidr="fd00:1::/64", ip_version=6)
+    router = (await r.make("router", external_gateway_info={"network_id": out}))["id"]
+    for subnet in (first, second):
+        await join(r, router, subnet)
+    one, _, _ = await boot(r, a, "one"), await boot(r, b, "two", "host2"), await boot(r, b, "three")
+    await r.make("floatingip", floating_network_id=out, port_id=one[0])
+    ports = (await r.call("GET", "/ports", token="admin"))["ports"]
+    addresses = {fixed["ip_address"] for port in ports for fixed in port["fixed_ips"]} | {"192.0.2.1", "2001:db8::1"}
+
+    answers = [await asked(r, port["id"], ip) for port in ports for ip in sorted(addresses)]
+
+    assert len(answers) == len(ports) * len(addresses)
+    assert {True, False} == {answer.passes for answer in answers}
+    assert all(answer.hops[-1].reason in answer.verdict for answer in answers if not answer.passes)
+    assert all(hop.verdict == "passes" for answer in answers for hop in answer.hops[:-1])
 
 
 async def test_ipv6_stays_on_its_network(r):

@@ -22,6 +22,7 @@ PROTOCOLS = {  # IANA protocol numbers, under the names that Neutron knows
     "egp": 8,
     "esp": 50,
     "gre": 47,
+    "hopopt": 0,
     "icmp": 1,
     "icmpv6": 58,
     "igmp": 2,
@@ -204,7 +205,7 @@ def _rule(rule: RuleSpec) -> list[str]:
 
 
 def _protocol(name: str | None, version: int) -> int | None:
-    if name is None or name in ("any", ""):
+    if name is None or name in ("any", "ip", ""):
         return None
     number = PROTOCOLS.get(name.lower(), -1)
     if name.isascii() and name.isdigit():
