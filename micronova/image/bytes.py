@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
+from urllib.parse import quote
 
 import msgspec
 
@@ -60,7 +61,7 @@ class ImageBytes(Manager):
         self.driver = driver
         self.policy = policy
         self._reception = Reception(driver, self.config.options.image.max_gib << 30)
-        self._cache = ImageCache(FileStore(self.config.state / "cache" / "images"))
+        self._cache = ImageCache(FileStore(self.config.state / "cache" / quote(self.host, safe="") / "images"))
         self._arriving: set[str] = set()
         self._unsettled: set[str] = set()
         """Uploads that ended while the database was away: their rows may wait for them still."""
