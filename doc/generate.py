@@ -33,6 +33,25 @@ NOT_YET = """\
 | placement | not there yet; not in the catalog |
 | metadefs and tasks of the image service | empty lists only |
 | trusts, OAuth, federation, domain configuration, endpoint groups | not there |
+
+What the client walks of the project's harness still find missing, on a cloud with fake drivers:
+
+| walk, section | what fails | what it needs |
+|---|---|---|
+| osc-smoke, identity | 1 check | volumes: an entry in the catalog |
+| osc-smoke, server | 1 check (`console url show`) | remote consoles |
+| osc-smoke, actions | 3 checks | suspend and resume |
+| osc-smoke, actions | 7 checks | resize, its confirmation and its return |
+| osc-smoke, actions | 3 checks | rescue |
+| osc-smoke, actions | 2 checks | shelve |
+| osc-smoke, actions | 2 checks | createImage |
+| osc-smoke, quota | 1 check (`volumes 4`) | volumes: their quota |
+| osc-smoke, admin | 1 check (`volume service list`) | volumes |
+| osc-smoke, admin | 1 check (`server migration list`) | migrations |
+| sdk_walk, identity | 6 lists | policies, trusts, limits, registered limits, identity providers, mappings |
+| sdk_walk, network | 2 checks | address scopes |
+| sdk_walk, network | 1 check, without an external network | one that the operator made |
+| sdk_walk, compute | 15 checks | consoles 1, migrations 1, suspend 3, resize 3, rescue 3, shelve 3, createImage 1 |
 """
 
 

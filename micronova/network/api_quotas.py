@@ -13,6 +13,9 @@ from micronova.network.refusals import bad, refusal
 
 LIMIT = checks.integer(-1)
 PROJECT_MOST = 255
+MANNERS = ("check_limit", "force")
+"""Not limits but how to set them: only if no use is above them; whatever the use."""
+NOT_LIMITS = ("tenant_id", "project_id", *MANNERS)
 
 
 def routes(manager: NetworkManager) -> list[Route]:
@@ -79,9 +82,13 @@ class Quotas:
         given = body.get("quota")
         if not isinstance(given, dict):
             raise bad("Unable to find 'quota' in request body")
-        wanted = {name: _limit(name, value) for name, value in given.items() if name not in ("tenant_id", "project_id")}
+        wanted = {name: _limit(name, value) for name, value in given.items() if name not in NOT_LIMITS}
+        check, force = (_flag(name, given.get(name)) for name in MANNERS)
+        below_use = force or not check
         await self._room.db.write(
-            lambda tx: quotas.set_limits(tx, project_id, wanted), request.ctx, why="quota set by request"
+            lambda tx: quotas.set_limits(tx, project_id, wanted, below_use=below_use),
+            request.ctx,
+            why="quota set by request",
         )
         return {"quota": await self._room.db.read(lambda tx: quotas.limits(tx, self._room.quota, project_id))}
 
@@ -100,6 +107,13 @@ class Quotas:
         if not self._room.policy.allows(request.ctx, rule, {"project_id": project_id, "tenant_id": project_id}):
             raise refusal("PolicyNotAuthorized", f"rule:{rule} is disallowed by policy", rule=rule)
         return project_id
+
+
+def _flag(name: str, value: Any) -> bool:
+    try:
+        return value is not None and checks.boolean(value)
+    except ValueError as err:
+        raise bad(f"Invalid input for {name}. Reason: {checks.short(str(err))}.") from err
 
 
 def _limit(name: str, value: Any) -> int:

@@ -28,6 +28,7 @@ EXTENSIONS: Mapping[str, str] = {
     "port-security-groups-filtering": "Port filtering on security groups",
     "project-id": "project_id field enabled",
     "provider": "Provider Network",
+    "quota-check-limit": "Quota engine limit check",
     "quota_details": "Quota details management support",
     "quotas": "Quota management support",
     "rbac-policies": "RBAC Policies",

@@ -78,17 +78,28 @@ def admit(tx: Tx, options: QuotaOptions, project_id: str, resource: str, count: 
         raise refusal("OverQuota", f"Quota exceeded for resources: ['{resource}'].", resource=resource, limit=most)
 
 
-def set_limits(tx: Tx, project_id: str, wanted: Mapping[str, int]) -> None:
-    """The project's own limits are these; others stay. Raises BadRequest for a resource that has none."""
+def set_limits(tx: Tx, project_id: str, wanted: Mapping[str, int], *, below_use: bool = True) -> None:
+    """The project's own limits are these; others stay.
+
+    Raises BadRequest for a resource that has none, and, unless `below_use`, for a limit the project is over already.
+    """
     unknown = sorted(set(wanted) - set(COUNTED))
     if unknown:
         raise bad(f"Unrecognized attribute(s) '{', '.join(unknown)}'")
     for resource, most in wanted.items():
+        if not below_use:
+            _check_use(tx, project_id, resource, most)
         row = tx.first(QuotaLimit, id=_key(project_id, resource))
         if row is None:
             tx.insert(QuotaLimit(id=_key(project_id, resource), project_id=project_id, resource=resource, most=most))
         else:
             tx.change(row, most=most)
+
+
+def _check_use(tx: Tx, project_id: str, resource: str, most: int) -> None:
+    used = tx.count(COUNTED[resource], project_id=project_id)
+    if most != NO_LIMIT and used > most:
+        raise bad(f"Quota limit {most} for {resource} must be greater than or equal to already used {used}")
 
 
 def forget_limits(tx: Tx, project_id: str) -> None:

@@ -323,6 +323,23 @@ async def test_a_quota_is_kept(r):
     assert (404, "TenantQuotaNotFound") == await r.refused("DELETE", path, token="admin")
 
 
+async def test_a_limit_below_what_is_used_is_refused_when_asked_to_check(r):
+    await r.make("network")
+    await r.make("network")
+    path = f"/quotas/{ALICE.project_id}"
+
+    refused = await r.refused("PUT", path, {"quota": {"network": 1, "check_limit": True}}, token="admin")
+    unsure = await r.refused("PUT", path, {"quota": {"network": 9, "check_limit": "perhaps"}}, token="admin")
+    before = (await r.call("GET", path))["quota"]
+    asked = ({"network": 2}, {"network": -1}, {"network": 1, "force": True})
+    told = [await r.call("PUT", path, {"quota": {"check_limit": True, **limits}}, token="admin") for limits in asked]
+
+    assert (400, "HTTPBadRequest") == refused == unsure
+    assert 500 == before["network"]
+    assert [2, -1, 1] == [one["quota"]["network"] for one in told]
+    assert "check_limit" not in told[0]["quota"]
+
+
 async def test_quotas_are_set_by_administrators_with_sense(r):
     path = f"/quotas/{ALICE.project_id}"
 
