@@ -226,6 +226,22 @@ async def test_a_driver_killed_at_any_moment_leaves_what_the_next_completes(
         assert [] == remains(names, tmp_path), f"moment {moment}"
 
 
+async def test_an_interface_that_was_only_begun_is_completed_when_the_rules_change(
+    driver: LinuxNetworkDriver, tmp_path: Path
+) -> None:
+    await driver.ensure_network(NETWORK)
+    await driver.ensure_port(port_spec(1, rules=EVERY_KIND_OF_RULE), (FRIENDS,))
+    sh("ip", "link", "delete", PORT.device)
+    sh("ip", "tuntap", "add", PORT.device, "mode", "tap", "vnet_hdr")
+    healer = LinuxNetworkDriver(tmp_path / "network", SystemClock())
+
+    await healer.init_host()
+    await healer.ensure_port(PORT)
+
+    assert [PORT.id] == [facts.id for facts in await healer.list_ports()]
+    await healer.close()
+
+
 async def test_two_clouds_on_one_host_do_not_meet(driver: LinuxNetworkDriver, tmp_path: Path) -> None:
     other = LinuxNetworkDriver(tmp_path / "other", SystemClock())
     await other.init_host()

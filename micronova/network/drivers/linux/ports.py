@@ -31,6 +31,7 @@ class Ports:
         self._kernel = kernel
         self._clock = clock
         self._tap_owner = tap_owner
+        self._settled: set[str] = set()
 
     def make(self, specs: tuple[PortSpec, ...], groups: tuple[GroupSpec, ...]) -> None:
         """The ports are there and filtered; all filters and members of groups changed in one transaction.
@@ -53,6 +54,7 @@ class Ports:
                 alias=self._kernel.names.alias("port", spec.id, spec.network_id),
                 up=spec.up,
             )
+            self._settled.add(spec.device)
 
     def remove(self, port_id: str) -> None:
         """The port's interface, rules and record are gone, in this order."""
@@ -60,6 +62,7 @@ class Ports:
         if record is None:
             self._remove_unrecorded(port_id)
             return
+        self._settled.discard(record.spec.device)
         link = self._kernel.links.find(record.spec.device)
         if link is not None and record.made:
             self._kernel.links.delete(link.name)
@@ -120,9 +123,13 @@ class Ports:
             filters.members(group, known.groups.get(group.id))
 
     def _attached(self, records: list[PortRecord]) -> set[str]:
-        """Interfaces of ports of which nothing but the rules is new, and which are there: they stay as they are."""
+        """Interfaces of ports of which nothing but the rules is new, and which are there: they stay as they are.
+
+        One that another process began may lack its bridge and its alias, however its record reads.
+        """
         known = self._kernel.records.ports
         same = {r.spec.device for r in records if (old := known.get(r.spec.id)) and _only_rules_differ(r, old)}
+        same &= self._settled
         return same.intersection(name for _, name in socket.if_nameindex()) if same else same
 
     def _links_of(self, specs: tuple[PortSpec, ...]) -> dict[str, Link]:
