@@ -73,19 +73,43 @@ class FloatingSpec(msgspec.Struct, frozen=True, kw_only=True):
     port_id: str
 
 
+class TunnelPeer(msgspec.Struct, frozen=True, kw_only=True):
+    """Another host of the network: its end of the tunnel, and the MACs that are reached by it."""
+
+    address: str
+    macs: tuple[str, ...] = ()
+
+
+class SegmentSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What carries a network's packets between hosts.
+
+    `network_type` "flat": the host's bridge of `physical_network`, or a bridge that ends at this host when that is
+    None. "vlan": VLAN `id` on `physical_network`. "vxlan": VNI `id`, from this host's address `local` to `peers`;
+    packets for everybody go to each of them, those for one MAC to the peer that has it.
+    """
+
+    network_type: str = "flat"
+    physical_network: str | None = None
+    id: int | None = None
+    local: str = ""
+    peers: tuple[TunnelPeer, ...] = ()
+
+
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A network as this host must have it: one bridge, gateway addresses, DHCP and DNS.
 
     Where the host is a subnet's gateway, DHCP, DNS and metadata are served from the gateway's address.
-    `segment` is a VLAN id or VNI for strategies that have one. A subnet of none of the `routers` has the way out that
-    `nat` says. The networks that are peers in `routers` are ensured on this host too. `floating` are of ports here.
+    `segment` joins it with the same network on other hosts; each host is the gateway and DHCP server of its own ports
+    only, so neither what these say nor what asks for them leaves by it. A subnet of none of the `routers` has the way
+    out that `nat` says. The networks that are peers in `routers` are ensured on this host too. `floating` are of ports
+    here.
     """
 
     id: str
     mtu: int
     subnets: tuple[SubnetSpec, ...]
     domain: str = ""
-    segment: int | None = None
+    segment: SegmentSpec = SegmentSpec()
     nat: bool = True
     routers: tuple[RouterSpec, ...] = ()
     floating: tuple[FloatingSpec, ...] = ()

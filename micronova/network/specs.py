@@ -8,7 +8,7 @@ from micronova.db import Tx
 from micronova.network import db, l3_specs, reach
 from micronova.network.addresses import automatic
 from micronova.network.db import FloatingIp, Network, Port, Rule, Subnet
-from micronova.network.driver import GroupSpec, Lease, NetworkSpec, PortSpec, RuleSpec, SubnetSpec
+from micronova.network.driver import GroupSpec, Lease, NetworkSpec, PortSpec, RuleSpec, SegmentSpec, SubnetSpec
 from micronova.network.l3_specs import Layer3
 from micronova.network.room import Strategy
 from micronova.network.security_rules import normalized
@@ -83,7 +83,7 @@ def network_spec(view: View, network_id: str, strategy: Strategy, options: Netwo
         mtu=network.mtu,
         subnets=tuple(_subnet_spec(subnet, strategy, options.dns) for subnet in view.subnets[network_id]),
         domain=(network.dns_domain or options.domain).rstrip("."),
-        segment=network.segmentation_id,
+        segment=SegmentSpec(network_type=network.network_type, id=network.segmentation_id),
         nat=strategy.nat(network),
         routers=view.layer3.routers.get(network_id, ()),
         floating=view.layer3.floating.get(network_id, ()),
