@@ -4,9 +4,10 @@ loop.py         an event loop whose time passes only when nothing else can happe
 world.py        a cloud of several hosts in one process; life.py: how a process dies
 gates.py        where a process touches bus, database and drivers, and is refused, held up, or dies
 faults.py       what goes wrong, when: bus, database, drivers, whole hosts
-workload.py     what users do, at random
+asking.py       who users are and how they ask; workload.py, network_users.py: what they do, at random
 snapshot.py     all that is true at one moment
-invariants.py   what must be true after every event, and what once everything has healed
+invariants.py   what must be true after every event, and what once everything has healed;
+                network_invariants.py: of networks
 history.py      whether the journal explains every row, and a sum over a whole life
 simulation.py   one seed from beginning to end; many.py: many of them
 """

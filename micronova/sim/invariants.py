@@ -10,8 +10,8 @@ from typing import Any
 from micronova.compute import states
 from micronova.compute.db import Server
 from micronova.image import states as image_states
-from micronova.network.db import Port, Subnet
 from micronova.options import QuotaOptions
+from micronova.sim.network_invariants import NETWORK_ALWAYS, SERVICE, machines_have_the_ports_of_rows
 from micronova.sim.snapshot import Snapshot
 from micronova.tasks import Task
 
@@ -20,50 +20,6 @@ SETTLED = (states.ACTIVE, states.STOPPED)
 POWERS = {states.ACTIVE: ("running",), states.STOPPED: ("shutdown", "crashed")}
 TASK_NAME = "task "
 """How the runner names the asyncio tasks in which it runs durable ones."""
-
-
-def no_address_or_mac_twice(now: Snapshot) -> Iterator[str]:
-    """An address is given once, a MAC is used once on a network."""
-    given = [(fixed.subnet_id, fixed.ip) for port in now.ports.values() for fixed in port.fixed_ips]
-    for subnet_id, ip in _repeated(given):
-        yield f"address {ip} of subnet {subnet_id} is given twice"
-    for network_id, mac in _repeated((port.network_id, port.mac) for port in now.ports.values()):
-        yield f"MAC {mac} is used twice on network {network_id}"
-
-
-def addresses_are_those_of_ports(now: Snapshot) -> Iterator[str]:
-    """Address rows say what ports say; none belongs to a port or subnet that is gone."""
-    rows = {(row.port_id, row.subnet_id, row.ip) for row in now.addresses}
-    ports = {(port.id, fixed.subnet_id, fixed.ip) for port in now.ports.values() for fixed in port.fixed_ips}
-    for port_id, _, ip in sorted(rows - ports):
-        yield f"address {ip} is kept for port {port_id}, which doesn't have it"
-    for port_id, _, ip in sorted(ports - rows):
-        yield f"port {port_id} has address {ip}, which nobody recorded"
-    for row in now.addresses:
-        if row.subnet_id not in now.subnets:
-            yield f"address {row.ip} is of subnet {row.subnet_id}, which is gone"
-
-
-def networks_and_groups_hold_together(now: Snapshot) -> Iterator[str]:
-    """Subnets, ports, rules and memberships belong to something that is there, and both sides say so."""
-    for network in now.networks.values():
-        own = {subnet.id for subnet in now.subnets.values() if subnet.network_id == network.id}
-        if own != set(network.subnet_ids):
-            yield f"network {network.id} lists other subnets than it has"
-    placed: list[Subnet | Port] = [*now.subnets.values(), *now.ports.values()]
-    for row in placed:
-        if row.network_id not in now.networks:
-            yield f"{type(row).__name__} {row.id} is on network {row.network_id}, which is gone"
-    for rule in now.rules:
-        if rule.group_id not in now.groups or (rule.remote_group_id or rule.group_id) not in now.groups:
-            yield f"rule {rule.id} names a group that is gone"
-    said = {(row.port_id, row.group_id) for row in now.memberships}
-    meant = {(port.id, group_id) for port in now.ports.values() for group_id in port.security_group_ids}
-    for port_id, group_id in sorted(said ^ meant):
-        yield f"port {port_id} and its membership in group {group_id} disagree"
-    for _, group_id in sorted(said):
-        if group_id not in now.groups:
-            yield f"a port is in group {group_id}, which is gone"
 
 
 def allocations_have_consumers(now: Snapshot) -> Iterator[str]:
@@ -134,6 +90,8 @@ def a_guest_is_on_one_machine(now: Snapshot) -> Iterator[str]:
 def ports_have_their_servers(now: Snapshot) -> Iterator[str]:
     """What is a server's port is the port of a server that is there."""
     for port in now.ports.values():
+        if port.device_owner.startswith(SERVICE):
+            continue
         if port.device_id and port.device_id not in now.servers:
             yield f"port {port.id} belongs to server {port.device_id}, which is gone"
         if port.owned and not port.device_id:
@@ -180,25 +138,12 @@ def _power(now: Snapshot, server: Server) -> Iterator[str]:
         yield f"server {server.id} is {server.vm_state}, its guest is {power}"
 
 
-def machines_have_the_ports_of_rows(now: Snapshot) -> Iterator[str]:
-    """Every port that shall be real on a host is, exactly as its rows say, with its network; no other is."""
-    for name, machine in now.machines.items():
-        wanted = now.wanted[name]
-        for id in sorted(set(wanted) - set(machine.ports)):
-            yield f"port {id} is not real on {name}"
-        for id in sorted(set(machine.ports) - set(wanted)):
-            yield f"{name} has port {id}, which nobody wants there"
-        for id in sorted(set(wanted) & set(machine.ports)):
-            if wanted[id] != machine.ports[id]:
-                yield f"port {id} on {name} is not as its rows say"
-        if set(machine.networks) != {port.network_id for port in wanted.values()}:
-            yield f"{name} has other networks than its ports need"
-
-
 def servers_have_real_ports(now: Snapshot) -> Iterator[str]:
     """The ports of settled servers are real where the server is; ports of nobody are bound nowhere."""
     for port in now.ports.values():
         server = now.servers.get(port.device_id)
+        if port.device_owner.startswith(SERVICE):
+            continue
         if server is None:
             if port.host or port.status == "ACTIVE":
                 yield f"port {port.id} is nobody's, bound on {port.host!r}, {port.status}"
@@ -219,9 +164,7 @@ def images_have_their_bytes(now: Snapshot) -> Iterator[str]:
 
 
 ALWAYS: tuple[Invariant, ...] = (
-    no_address_or_mac_twice,
-    addresses_are_those_of_ports,
-    networks_and_groups_hold_together,
+    *NETWORK_ALWAYS,
     allocations_have_consumers,
     what_is_passing_has_an_owner,
     tasks_of_a_resource_take_turns,

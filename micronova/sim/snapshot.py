@@ -10,8 +10,19 @@ from micronova.compute.driver import GuestFacts
 from micronova.db import Row, Tx
 from micronova.image.db import Image
 from micronova.network import specs
-from micronova.network.db import Address, Membership, Network, Port, Rule, SecurityGroup, Subnet
-from micronova.network.driver import PortSpec
+from micronova.network.db import (
+    Address,
+    FloatingIp,
+    Membership,
+    Network,
+    Port,
+    Router,
+    RouterPort,
+    Rule,
+    SecurityGroup,
+    Subnet,
+)
+from micronova.network.driver import GroupSpec, PortSpec
 from micronova.scheduler.db import Allocation
 from micronova.sim.world import World
 from micronova.tasks import Task
@@ -19,12 +30,19 @@ from micronova.tasks import Task
 R = TypeVar("R", bound=Row)
 
 
+class NetworkView(msgspec.Struct, frozen=True):
+    """What a host's network driver has, or should have. `groups` are those that rules name as the other side."""
+
+    ports: dict[str, PortSpec]
+    networks: tuple[str, ...]
+    groups: dict[str, GroupSpec]
+
+
 class MachineView(msgspec.Struct, frozen=True):
     """What a machine has, and the names of its process's asyncio tasks."""
 
     guests: dict[str, GuestFacts]
-    ports: dict[str, PortSpec]
-    networks: tuple[str, ...]
+    network: NetworkView
     running: tuple[str, ...]
 
 
@@ -45,10 +63,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     groups: dict[str, SecurityGroup]
     rules: list[Rule]
     memberships: list[Membership]
+    routers: dict[str, Router]
+    router_ports: list[RouterPort]
+    floating_ips: dict[str, FloatingIp]
     images: dict[str, Image]
     stored: dict[str, frozenset[str]]
     machines: dict[str, MachineView]
-    wanted: dict[str, dict[str, PortSpec]]
+    wanted: dict[str, NetworkView]
 
     def of_project(self, rows: Iterable[Any], project_id: str) -> list[Any]:
         return [row for row in rows if row.project_id == project_id]
@@ -60,8 +81,9 @@ async def take(world: World, *, wanted: bool = False) -> Snapshot:
     for machine in world.hosts:
         guests = {guest.id: guest for guest in await machine.compute.list()}
         running = tuple(machine.process.life.names) if machine.process is not None else ()
-        networks = tuple(sorted(machine.network.networks))
-        machines[machine.name] = MachineView(guests, dict(machine.network.ports), networks, running)
+        driver = machine.network
+        network = NetworkView(dict(driver.ports), tuple(sorted(driver.networks)), dict(driver.groups))
+        machines[machine.name] = MachineView(guests, network, running)
     hosts = list(machines) if wanted else []
     stored = {
         machine.name: frozenset((*machine.store.committed, *machine.store.incoming))
@@ -83,6 +105,9 @@ def _read(tx: Tx, machines: dict[str, MachineView], stored: dict[str, frozenset[
         groups=_by_id(tx.find(SecurityGroup)),
         rules=tx.find(Rule),
         memberships=tx.find(Membership),
+        routers=_by_id(tx.find(Router)),
+        router_ports=tx.find(RouterPort),
+        floating_ips=_by_id(tx.find(FloatingIp)),
         images=_by_id(tx.find(Image)),
         stored=stored,
         machines=machines,
@@ -90,10 +115,11 @@ def _read(tx: Tx, machines: dict[str, MachineView], stored: dict[str, frozenset[
     )
 
 
-def _wanted(tx: Tx, host: str) -> dict[str, PortSpec]:
+def _wanted(tx: Tx, host: str) -> NetworkView:
     ports = specs.wanted_ports(tx, host)
     view = specs.load(tx, ports)
-    return {port.id: specs.port_spec(view, port) for port in ports}
+    wanted = {port.id: specs.port_spec(view, port) for port in ports}
+    return NetworkView(wanted, tuple(sorted(view.networks)), specs.members(tx, view.remote_groups()))
 
 
 def _by_id(rows: Iterable[Any]) -> dict[str, Any]:

@@ -1,9 +1,7 @@
-"""What users do, at random: reasonable things, impossible things, and several things at once.
+"""What users do, at random: reasonable things, impossible things, and several things at once."""
 
-Refusals are answers like any other. What a user picks is drawn from the rows there are, in a fixed order.
-"""
-
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from micronova.compute import states
@@ -15,10 +13,12 @@ from micronova.context import Context
 from micronova.db import Tx
 from micronova.image.changes import NewImage
 from micronova.image.db import Image
-from micronova.network.attributes import for_create, for_update
 from micronova.network.contract import NicRequest
-from micronova.network.db import Network, Port, Rule, SecurityGroup, Standard, Subnet
+from micronova.network.db import Network, Port, SecurityGroup
+from micronova.network.router_interfaces import Asked
+from micronova.sim.asking import ADMIN, PROJECTS, Habit, create, member
 from micronova.sim.faults import Dice
+from micronova.sim.network_users import OUTSIDE, NetworkUsers
 from micronova.sim.world import Process, World
 
 FLAVORS = (
@@ -30,60 +30,29 @@ FLAVORS = (
     ("endless", 1, 256, 900),
 )
 """(name, vCPUs, MiB, GiB); no host can take the last two."""
-PROJECTS = ("p1", "p2")
 IMAGE_BYTES = b"bytes of an image " * 64
 
 
-def member(project_id: str) -> Context:
-    """A plain user of a project."""
-    return Context(
-        request_id=f"req-{project_id}", user_id=f"user-{project_id}", project_id=project_id, roles=("member", "reader")
-    )
-
-
-ADMIN = Context(
-    request_id="req-admin",
-    user_id="admin",
-    project_id="admin",
-    is_admin=True,
-    roles=("admin", "manager", "member", "reader"),
-)
-
-
-class Users:
+class Users(NetworkUsers):
     """Everybody who uses the cloud."""
 
     def __init__(self, world: World, dice: Dice) -> None:
-        self._world = world
-        self._dice = dice
+        super().__init__(world, dice)
         self._image_id = ""
-        self._count = 0
-        self._habits: list[tuple[int, Callable[[Context], Awaitable[None]]]] = [
+        self._habits: list[Habit] = [
             (22, self._create_servers),
             (12, self._delete_server),
             (20, self._switch_server),
             (4, self._rebuild_server),
             (3, self._edit_server),
             (3, self._group_server),
-            (4, self._create_network),
-            (2, self._change_network),
-            (2, self._delete_network),
-            (4, self._create_subnet),
-            (2, self._change_subnet),
-            (2, self._delete_subnet),
-            (5, self._create_port),
-            (4, self._change_port),
-            (4, self._delete_port),
-            (3, self._create_group),
-            (6, self._create_rule),
-            (3, self._delete_rule),
-            (1, self._delete_group),
+            *self.network_habits(),
             (3, self._create_image),
             (1, self._delete_image),
         ]
 
     async def open(self) -> None:
-        """Flavors, an image everybody may use, and a network for each project are there."""
+        """Flavors, an image, a way out for everybody, and for each project a network and a router are there."""
 
         def stock(tx: Tx) -> None:
             for number, (name, vcpus, ram_mib, disk_gib) in enumerate(FLAVORS, 1):
@@ -94,9 +63,10 @@ class Users:
                 tx.insert(flavor)
 
         await self._world.db.write(stock, self._world.ctx, why="flavors to begin with")
+        self.outside = await self._finish("the way out", _outside)
         for project_id in PROJECTS:
-            ctx = member(project_id)
-            await self._finish(f"{project_id} opens its network", lambda api, ctx=ctx: _first_network(api, ctx))  # type: ignore[misc]
+            first = partial(_first_network, ctx=member(project_id), outside=self.outside)
+            await self._finish(f"{project_id} opens its network", first)
         image = await self._finish("the first image", _first_image)
         self._image_id = image.id
 
@@ -105,27 +75,6 @@ class Users:
         for _ in range(2 if self._dice.happens(0.2) else 1):
             habit = self._dice.weighed(self._habits)
             await habit(member(self._dice.one(PROJECTS)))
-
-    async def _finish(self, what: str, ask: Callable[[Process], Any]) -> Any:
-        task = self._world.request(what, ask)
-        assert task is not None, "the API serves"
-        return await task
-
-    def _ask(self, ctx: Context, what: str, ask: Callable[[Process], Any]) -> None:
-        self._world.request(f"{ctx.project_id} {what}", ask)
-
-    async def _pick(self, ctx: Context, cls: type[Any]) -> Any:
-        """One of the rows of a project, or None; at times another project's."""
-        if self._dice.happens(0.04):
-            ctx = member(self._dice.one(PROJECTS))
-        where: dict[str, Any] = {"owner" if cls is Image else "project_id": ctx.project_id}
-        order = (("created_at", True), ("id", True))
-        rows = await self._world.read(lambda tx: tx.find(cls, order=order, **where))
-        return self._dice.one(rows) if rows else None
-
-    def _name(self, noun: str) -> str:
-        self._count += 1
-        return f"{noun}{self._count}"
 
     # -- servers
 
@@ -217,106 +166,6 @@ class Users:
             lambda api: api.compute.remove_security_group(ctx, server.id, group.name),
         )
 
-    # -- networks
-
-    async def _create_network(self, ctx: Context) -> None:
-        body = {"name": self._name("network")}
-        self._ask(ctx, f"creates {body['name']}", lambda api: _create(api.network.networks, ctx, body))
-
-    async def _change_network(self, ctx: Context) -> None:
-        body = {"mtu": self._dice.number(1280, 1500), "admin_state_up": self._dice.happens(0.8)}
-        await self._change(ctx, Network, body, lambda api: api.network.networks)
-
-    async def _delete_network(self, ctx: Context) -> None:
-        await self._delete(ctx, Network, lambda api: api.network.networks)
-
-    async def _create_subnet(self, ctx: Context) -> None:
-        network = await self._pick(ctx, Network)
-        if network is None:
-            return
-        cidrs = ("10.1.0.0/28", "10.2.0.0/29", "10.3.0.0/24", "fd00:1::/64")
-        body: dict[str, Any] = {"network_id": network.id, "name": self._name("subnet"), "cidr": self._dice.one(cidrs)}
-        body["ip_version"] = 6 if ":" in body["cidr"] else 4
-        if body["ip_version"] == 6 and self._dice.happens(0.7):
-            body.update(ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
-        self._ask(ctx, f"creates {body['name']} {body['cidr']}", lambda api: _create(api.network.subnets, ctx, body))
-
-    async def _change_subnet(self, ctx: Context) -> None:
-        body: dict[str, Any] = {"dns_nameservers": [f"9.9.9.{self._dice.number(1, 9)}"]}
-        if self._dice.happens(0.3):
-            body = {"gateway_ip": None}
-        await self._change(ctx, Subnet, body, lambda api: api.network.subnets)
-
-    async def _delete_subnet(self, ctx: Context) -> None:
-        await self._delete(ctx, Subnet, lambda api: api.network.subnets)
-
-    async def _create_port(self, ctx: Context) -> None:
-        network = await self._pick(ctx, Network)
-        if network is None:
-            return
-        body: dict[str, Any] = {"network_id": network.id, "name": self._name("port")}
-        if self._dice.happens(0.3):
-            body["fixed_ips"] = [{"ip_address": f"10.1.0.{self._dice.number(2, 14)}"}]
-        if self._dice.happens(0.2):
-            body["mac_address"] = f"fa:16:3e:00:00:0{self._dice.number(1, 3)}"
-        self._ask(ctx, f"creates {body['name']}", lambda api: _create(api.network.ports, ctx, body))
-
-    async def _change_port(self, ctx: Context) -> None:
-        body: dict[str, Any] = {"name": self._name("port")}
-        match self._dice.number(1, 4):
-            case 1:
-                body = {"admin_state_up": self._dice.happens(0.5)}
-            case 2:
-                body = {"fixed_ips": [{"ip_address": f"10.1.0.{self._dice.number(2, 14)}"}]}
-            case 3:
-                group = await self._pick(ctx, SecurityGroup)
-                body = {"security_groups": [group.id] if group else []}
-        await self._change(ctx, Port, body, lambda api: api.network.ports)
-
-    async def _delete_port(self, ctx: Context) -> None:
-        await self._delete(ctx, Port, lambda api: api.network.ports)
-
-    # -- security groups
-
-    async def _create_group(self, ctx: Context) -> None:
-        body = {"name": self._name("group")}
-        self._ask(ctx, f"creates {body['name']}", lambda api: _create(api.network.security_groups, ctx, body))
-
-    async def _create_rule(self, ctx: Context) -> None:
-        group, other = await self._pick(ctx, SecurityGroup), await self._pick(ctx, SecurityGroup)
-        if group is None:
-            return
-        port = self._dice.number(1, 4)
-        body: dict[str, Any] = {"security_group_id": group.id, "direction": "ingress", "protocol": "tcp"}
-        body |= {"port_range_min": port, "port_range_max": port + self._dice.number(0, 2)}
-        if other is not None and self._dice.happens(0.5):
-            body["remote_group_id"] = other.id
-        self._ask(
-            ctx,
-            f"opens {group.name} for {port}",
-            lambda api: _create(api.network.security_group_rules, ctx, body),
-        )
-
-    async def _delete_rule(self, ctx: Context) -> None:
-        await self._delete(ctx, Rule, lambda api: api.network.security_group_rules)
-
-    async def _delete_group(self, ctx: Context) -> None:
-        await self._delete(ctx, SecurityGroup, lambda api: api.network.security_groups)
-
-    async def _change(
-        self, ctx: Context, cls: type[Standard], body: dict[str, Any], where: Callable[[Process], Any]
-    ) -> None:
-        row = await self._pick(ctx, cls)
-        if row is not None:
-            what = f"changes {cls.__name__} {row.name or row.id}: {', '.join(body)}"
-            self._ask(ctx, what, lambda api: _update(where(api), ctx, row.id, body))
-
-    async def _delete(self, ctx: Context, cls: type[Standard], where: Callable[[Process], Any]) -> None:
-        row = await self._pick(ctx, cls)
-        if row is not None:
-            what = f"deletes {cls.__name__} {row.name or row.id}"
-            self._ask(ctx, what, lambda api: where(api).delete(ctx, row.id))
-
     # -- images
 
     async def _create_image(self, ctx: Context) -> None:
@@ -329,17 +178,20 @@ class Users:
             self._ask(ctx, f"deletes {image.name}", lambda api: api.image.delete(ctx, image.id))
 
 
-async def _create(collection: Any, ctx: Context, body: dict[str, Any]) -> Any:
-    return (await collection.create(ctx, [for_create(collection.resource, body)])).rows[0]
+async def _outside(api: Process) -> str:
+    network = await create(api.network.networks, ADMIN, {"name": "outside", "router:external": True})
+    body = {"network_id": network.id, "cidr": OUTSIDE, "ip_version": 4, "enable_dhcp": False}
+    await create(api.network.subnets, ADMIN, body)
+    return str(network.id)
 
 
-async def _update(collection: Any, ctx: Context, id: str, body: dict[str, Any]) -> None:
-    await collection.update(ctx, id, for_update(collection.resource, body))
-
-
-async def _first_network(api: Process, ctx: Context) -> None:
-    network = await _create(api.network.networks, ctx, {"name": f"net-{ctx.project_id}"})
-    await _create(api.network.subnets, ctx, {"network_id": network.id, "cidr": "10.1.0.0/27", "ip_version": 4})
+async def _first_network(api: Process, *, ctx: Context, outside: str) -> None:
+    network = await create(api.network.networks, ctx, {"name": f"net-{ctx.project_id}"})
+    body = {"network_id": network.id, "cidr": "10.1.0.0/27", "ip_version": 4}
+    subnet = await create(api.network.subnets, ctx, body)
+    body = {"name": f"router-{ctx.project_id}", "external_gateway_info": {"network_id": outside}}
+    router = await create(api.network.routers, ctx, body)
+    await api.network.add_router_interface(ctx, router.id, Asked(subnet_id=subnet.id))
 
 
 async def _first_image(api: Process) -> Image:

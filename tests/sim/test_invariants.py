@@ -9,14 +9,15 @@ from micronova.compute.create import NewServer
 from micronova.compute.db import Server, ServerInput
 from micronova.context import admin_context
 from micronova.image.db import Image
-from micronova.network.db import Address, FixedIp, Membership, Network, Port
+from micronova.network.db import Address, FixedIp, FloatingIp, Membership, Network, Pair, Port, Router, RouterPort
 from micronova.options import QuotaOptions
 from micronova.scheduler.db import Allocation
 from micronova.sim import history, snapshot
+from micronova.sim.asking import PROJECTS, create, member
 from micronova.sim.faults import Dice
 from micronova.sim.invariants import ALWAYS, HEALED, broken, quotas_are_kept
 from micronova.sim.loop import VirtualLoop, run
-from micronova.sim.workload import PROJECTS, Users, member
+from micronova.sim.workload import Users
 from micronova.sim.world import Ground, World
 from micronova.tasks import Task
 
@@ -96,6 +97,38 @@ def lose_image_bytes(tx):
     tx.change(first(tx, Image), location="elsewhere")
 
 
+def forget_an_interface(tx):
+    tx.delete(first(tx, RouterPort))
+
+
+def misplace_a_gateway(tx):
+    elsewhere = first(tx, Network, external=False)
+    tx.change(tx.get(Port, first(tx, Router).gateway_port_id), network_id=elsewhere.id)
+
+
+def lead_elsewhere(tx):
+    tx.change(first(tx, Router), external_network_id=None, gateway_port_id=None)
+
+
+def lose_a_holder(tx):
+    tx.delete(tx.get(Port, first(tx, FloatingIp).holder_id))
+
+
+def stand_for_a_lost_address(tx):
+    tx.change(first(tx, FloatingIp), fixed_ip_address="10.1.0.99")
+
+
+def remember_a_port(tx):
+    tx.change(first(tx, FloatingIp), port_id=None)
+
+
+def trust_a_stranger(tx):
+    group = first(tx, Membership).group_id
+    port = tx.find(Port, device_id=first(tx, Server).id)[0]
+    tx.insert(Membership(id="x", group_id=group, port_id=port.id))
+    tx.change(port, allowed_pairs=(Pair("192.0.2.1"),))
+
+
 ROW_BREAKS = [
     (double_an_address, "no_address_or_mac_twice"),
     (leak_an_address, "addresses_are_those_of_ports"),
@@ -107,6 +140,13 @@ ROW_BREAKS = [
     (cancel_the_only_task, "what_is_passing_has_an_owner"),
     (leave_an_input, "ports_have_their_servers"),
     (leave_a_port, "ports_have_their_servers"),
+    (forget_an_interface, "routers_hold_together"),
+    (misplace_a_gateway, "routers_hold_together"),
+    (lead_elsewhere, "no_floating_ip_twice"),
+    (lose_a_holder, "no_floating_ip_twice"),
+    (stand_for_a_lost_address, "no_floating_ip_twice"),
+    (remember_a_port, "no_floating_ip_twice"),
+    (trust_a_stranger, "machines_have_the_ports_of_rows"),
     (unbind_a_port, "servers_have_real_ports"),
     (take_a_port_down, "servers_have_real_ports"),
     (stop_on_paper, "machines_have_the_guests_of_rows"),
@@ -116,8 +156,15 @@ ROW_BREAKS = [
 ]
 
 
+async def float_one(api, users):
+    server = await users._world.read(lambda tx: first(tx, Server))
+    port = await users._world.read(lambda tx: first(tx, Port, device_id=server.id))
+    body = {"floating_network_id": users.outside, "port_id": port.id}
+    await create(api.network.floating_ips, member(server.project_id), body)
+
+
 def in_a_town(look):
-    """What `look` finds in a cloud with two servers."""
+    """What `look` finds in a cloud with two servers, one of them with a floating IP."""
     loop = VirtualLoop()
     world = World(3, loop, GROUND, lambda line: None)
     users = Users(world, Dice(world.clock))
@@ -129,6 +176,8 @@ def in_a_town(look):
             ctx = member(project_id)
             asked = NewServer(name="s", flavor_ref="tiny", image_ref=users._image_id)
             await asyncio.wait([world.request("create", lambda api: api.compute.create(ctx, asked))])  # noqa: B023
+        await asyncio.sleep(10)
+        await asyncio.wait([world.request("float", lambda api: float_one(api, users))])
         await asyncio.sleep(10)
         found = await look(world)
         await world.close()

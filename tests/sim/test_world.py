@@ -9,11 +9,12 @@ from micronova.compute.db import Server
 from micronova.errors import DriverError
 from micronova.image.db import Image
 from micronova.sim import snapshot
+from micronova.sim.asking import ADMIN, member
 from micronova.sim.faults import Dice, cut_off, rejoin
 from micronova.sim.gates import NO_TROUBLE, Trouble
 from micronova.sim.invariants import ALWAYS, HEALED, broken
 from micronova.sim.loop import VirtualLoop, run
-from micronova.sim.workload import ADMIN, Users, member, upload
+from micronova.sim.workload import Users, upload
 from micronova.sim.world import Ground, World
 from micronova.tasks import Task
 
