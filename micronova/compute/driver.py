@@ -6,12 +6,14 @@ from typing import Protocol
 import msgspec
 
 from micronova.errors import Rejected
+from micronova.volume.driver import Connection, IscsiConnection
 
 MAX_VCPUS = 255
 SPARE_SLOTS = 6
 """Slots that a guest has at its start for devices to be plugged in while it runs, besides those in use."""
 MAX_SLOTS = 24
-"""Slots, and so network cards, a guest can have: a PC's bus has 32 places, some of them taken."""
+"""Slots, and so network cards and volumes, a guest can have: a PC's bus has 32 places, some of them taken."""
+BUSES = ("virtio", "scsi")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -32,11 +34,34 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     size_gib: int
 
 
+class VolumeDisk(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume as a disk of a guest, which knows it by its id as the serial number.
+
+    `bus` is one of BUSES: a SCSI disk shows the whole serial, a virtio one its first 20 letters. `boot_index` 0 boots
+    the guest, higher ones are tried after it, None never. `encrypted`: the volume is a LUKS container that `key`
+    opens; the key and what `connection` holds of passwords are kept in memory only. `throttle` limits what the guest
+    does, by QEMU's names ("iops-total", "bps-read", ...). `shared`: other guests write to it too.
+    """
+
+    volume_id: str
+    connection: Connection
+    bus: str = "virtio"
+    boot_index: int | None = None
+    encrypted: bool = False
+    key: bytes = b""
+    throttle: dict[str, int] = {}
+    shared: bool = False
+
+    def __repr__(self) -> str:
+        return f"VolumeDisk({self.volume_id}, {self.connection!r}, {self.bus})"
+
+
 class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     """All a driver needs to make a guest real. Plain values only.
 
-    `kernel` boots the guest if it is given, with `initrd` and `cmdline`, and then `disk` is a data disk;
-    otherwise `disk` boots it. `config_drive` holds files by path for an ISO 9660 disk labelled `config-2`.
+    `kernel` boots the guest if it is given, with `initrd` and `cmdline`, and then `disk` is a data disk; otherwise
+    `disk` boots it, or one of the `volumes`. `config_drive` holds files by path for an ISO 9660 disk labelled
+    `config-2`.
     """
 
     id: str
@@ -45,6 +70,7 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     ram_mib: int
     nics: tuple[Nic, ...] = ()
     disk: Disk | None = None
+    volumes: tuple[VolumeDisk, ...] = ()
     kernel: str | None = None
     initrd: str | None = None
     cmdline: str = ""
@@ -79,7 +105,31 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class ComputeDriver(Protocol):
+class VolumeUser(Protocol):
+    """Volumes as disks of guests, put in and taken out while they run. Repeating a call changes nothing."""
+
+    async def attach_volume(self, id: str, disk: VolumeDisk) -> None:
+        """The guest has this disk: at once if it runs or stands still, and from its next start on.
+
+        Raises Rejected when a running guest has no slot left, DriverError when there is no such guest, the volume
+        can't be reached, or the host refuses; then the guest has nothing of it.
+        """
+
+    async def detach_volume(self, id: str, volume_id: str) -> None:
+        """The guest has no disk of this volume, neither now nor after its next start, and all it wrote is written.
+
+        A missing one is success. Raises DriverError when a running guest does not let go of it, Rejected when one
+        that stands still can't.
+        """
+
+    async def extend_volume(self, id: str, volume_id: str, size_gib: int) -> None:
+        """A running guest sees that the volume, which its back end has made larger, is of this size.
+
+        A guest that is off, or has no such disk, needs nothing. Raises DriverError when the host refuses.
+        """
+
+
+class ComputeDriver(VolumeUser, Protocol):
     """Guests on this host. Each method is safe to repeat; failures are DriverError, NoSpace, Rejected."""
 
     async def init_host(self) -> HostFacts:
@@ -92,7 +142,8 @@ class ComputeDriver(Protocol):
         """Make guest `spec.id` exist as described, running or shut down; repeating changes nothing.
 
         A guest that already runs is left running with what it has; one that is shut down or crashed keeps its
-        disks and takes the new description. A new guest is completed, or leaves nothing behind.
+        own disk and takes the new description. Its volumes are those of `spec`: they have to be reachable. A new
+        guest is completed, or leaves nothing behind.
         Raises NoSpace when the host's disk is full, Rejected when the specification can never run here.
         """
 
@@ -157,9 +208,7 @@ def with_nic(spec: GuestSpec, nic: Nic) -> GuestSpec:
         nics = tuple(nic if other.port_id == nic.port_id else other for other in spec.nics)
     else:
         nics = (*spec.nics, nic)
-    if len(nics) > MAX_SLOTS:
-        raise Rejected(f"a guest can have {MAX_SLOTS} network cards, not more", id=spec.id)
-    return msgspec.structs.replace(spec, nics=nics)
+    return _fitting(msgspec.structs.replace(spec, nics=nics))
 
 
 def without_nic(spec: GuestSpec, port_id: str) -> GuestSpec:
@@ -167,9 +216,49 @@ def without_nic(spec: GuestSpec, port_id: str) -> GuestSpec:
     return msgspec.structs.replace(spec, nics=tuple(nic for nic in spec.nics if nic.port_id != port_id))
 
 
+def with_volume(spec: GuestSpec, disk: VolumeDisk) -> GuestSpec:
+    """The description with this disk: in the place of an older one of its volume, else as the last.
+
+    Raises Rejected when it would be one too many.
+    """
+    if any(other.volume_id == disk.volume_id for other in spec.volumes):
+        volumes = tuple(disk if other.volume_id == disk.volume_id else other for other in spec.volumes)
+    else:
+        volumes = (*spec.volumes, disk)
+    return _fitting(msgspec.structs.replace(spec, volumes=volumes))
+
+
+def without_volume(spec: GuestSpec, volume_id: str) -> GuestSpec:
+    """The description without the volume's disk."""
+    return msgspec.structs.replace(spec, volumes=tuple(disk for disk in spec.volumes if disk.volume_id != volume_id))
+
+
+def without_secrets(spec: GuestSpec) -> GuestSpec:
+    """The description as it may be written to a file: it can't start a guest whose volumes need keys or passwords."""
+    volumes = []
+    for disk in spec.volumes:
+        connection = disk.connection
+        if isinstance(connection, IscsiConnection):
+            connection = msgspec.structs.replace(connection, password="")
+        volumes.append(msgspec.structs.replace(disk, connection=connection, key=b""))
+    return msgspec.structs.replace(spec, volumes=tuple(volumes))
+
+
+def slots_taken(spec: GuestSpec) -> int:
+    """How many slots the guest's devices need: SCSI disks share the slot of their controller."""
+    buses = [disk.bus for disk in spec.volumes]
+    return len(spec.nics) + buses.count("virtio") + ("scsi" in buses)
+
+
 def slots(spec: GuestSpec) -> int:
     """How many slots the guest has from its next start on."""
-    return min(len(spec.nics) + SPARE_SLOTS, MAX_SLOTS)
+    return min(slots_taken(spec) + SPARE_SLOTS, MAX_SLOTS)
+
+
+def _fitting(spec: GuestSpec) -> GuestSpec:
+    if slots_taken(spec) > MAX_SLOTS:
+        raise Rejected(f"a guest can have {MAX_SLOTS} network cards and volumes, not more", id=spec.id)
+    return spec
 
 
 def check_spec(spec: GuestSpec, *, ram_mib: int) -> None:
@@ -179,11 +268,13 @@ def check_spec(spec: GuestSpec, *, ram_mib: int) -> None:
     """
     if not is_plain_name(spec.id):
         raise Rejected("a guest's id must be a plain name of at most 100 letters")
-    if spec.disk is None and spec.kernel is None:
-        raise Rejected("a guest needs a disk or a kernel to boot from", id=spec.id)
+    if spec.disk is None and spec.kernel is None and all(disk.boot_index is None for disk in spec.volumes):
+        raise Rejected("a guest needs a disk, a volume or a kernel to boot from", id=spec.id)
+    for disk in spec.volumes:
+        if disk.bus not in BUSES or not is_plain_name(disk.volume_id):
+            raise Rejected(f"{disk!r} can't be a disk of a guest: the bus is one of {', '.join(BUSES)}", id=spec.id)
     if not 1 <= spec.vcpus <= MAX_VCPUS:
         raise Rejected(f"a guest has 1 to {MAX_VCPUS} CPUs, not {spec.vcpus}", id=spec.id)
-    if len(spec.nics) > MAX_SLOTS:
-        raise Rejected(f"a guest can have {MAX_SLOTS} network cards, not {len(spec.nics)}", id=spec.id)
+    _fitting(spec)
     if not 1 <= spec.ram_mib <= ram_mib:
         raise Rejected(f"a guest of {spec.ram_mib} MiB does not fit this host's {ram_mib} MiB", id=spec.id)

@@ -25,7 +25,7 @@ from micronova.guestimage.cpio import Archive
 
 CMDLINE = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off audit=0 apparmor=0 8250.nr_uarts=1"
 MIN_RAM_MIB = 96
-MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "button", "evdev")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_net", "virtio_rng", "button", "evdev")
 """What every boot loads, with what these need; all else of this kernel that a guest needs is built in."""
 FILESYSTEMS = {"iso9660": ("isofs",), "vfat": ("vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1")}
 """What a config drive needs, loaded when one is seen."""

@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from micronova.compute.driver import MAX_SLOTS, ComputeDriver, Disk, GuestSpec, Nic
+from micronova.compute.driver import MAX_SLOTS, ComputeDriver, Disk, GuestSpec, Nic, VolumeDisk
 from micronova.errors import DriverError, NoSpace, Rejected
 
 ONE, TWO, THREE = (f"{n}0000000-0000-4000-8000-000000000000" for n in (1, 2, 3))
@@ -33,6 +33,12 @@ class ComputeBench(Protocol):
 
     async def cards(self, id: str) -> list[str]:
         """The ports whose cards guest `id` has now, or would start with."""
+
+    async def volume(self, number: int) -> VolumeDisk:
+        """A volume as a disk, another for each number, that this host reaches."""
+
+    async def volumes(self, id: str) -> list[str]:
+        """The volumes that guest `id` has as disks now, or would start with, in order."""
 
     async def crash(self, id: str) -> None:
         """The running guest's machine dies without anybody having asked."""
@@ -315,6 +321,63 @@ class ComputeDriverConformance:
         await bench.driver.detach_nic(ONE, nic.port_id)
         with pytest.raises(DriverError):
             await bench.driver.attach_nic(ONE, nic)
+
+        assert [] == bench.traces(ONE)
+
+    async def test_a_volume_is_plugged_into_a_running_guest_and_out_again(self, bench: ComputeBench) -> None:
+        driver, disk = bench.driver, await bench.volume(1)
+        await driver.ensure(bench.spec(ONE))
+        await _console_once_written(driver, ONE)
+
+        for _ in range(2):
+            await driver.attach_volume(ONE, disk)
+        with_it = await bench.volumes(ONE)
+        await driver.extend_volume(ONE, "unknown", 2)
+        for _ in range(2):
+            await driver.detach_volume(ONE, disk.volume_id)
+
+        assert [disk.volume_id] == with_it
+        assert [] == await bench.volumes(ONE)
+        assert "running" == (await driver.inspect(ONE)).power
+
+    async def test_a_guest_starts_with_its_volumes_and_keeps_them(self, bench: ComputeBench) -> None:
+        driver, disks = bench.driver, tuple([await bench.volume(number) for number in (1, 2)])
+        scsi = msgspec.structs.replace(disks[1], bus="scsi")
+        spec = msgspec.structs.replace(bench.spec(ONE), volumes=(disks[0], scsi))
+
+        await driver.ensure(spec)
+        await driver.reboot(ONE, hard=True)
+        await bench.reopen()
+        await bench.driver.init_host()
+        running = await bench.volumes(ONE)
+        await bench.driver.stop(ONE, wait=0)
+        await bench.driver.detach_volume(ONE, disks[0].volume_id)
+        off = await bench.volumes(ONE)
+
+        assert sorted(disk.volume_id for disk in disks) == running
+        assert [scsi.volume_id] == off
+        await bench.driver.ensure(msgspec.structs.replace(spec, volumes=(scsi,)))
+        assert off == await bench.volumes(ONE)
+
+    async def test_a_paused_guest_takes_a_volume_and_says_that_it_gives_none(self, bench: ComputeBench) -> None:
+        driver, disk = bench.driver, await bench.volume(1)
+        await driver.ensure(bench.spec(ONE))
+        await driver.pause(ONE, paused=True)
+
+        await driver.attach_volume(ONE, disk)
+        with pytest.raises(Rejected, match="stands still"):
+            await driver.detach_volume(ONE, disk.volume_id)
+
+        assert [disk.volume_id] == await bench.volumes(ONE)
+        await driver.detach_volume(ONE, "unknown")
+
+    async def test_volumes_of_a_guest_that_is_not_there(self, bench: ComputeBench) -> None:
+        disk = await bench.volume(1)
+
+        await bench.driver.detach_volume(ONE, disk.volume_id)
+        await bench.driver.extend_volume(ONE, disk.volume_id, 2)
+        with pytest.raises(DriverError):
+            await bench.driver.attach_volume(ONE, disk)
 
         assert [] == bench.traces(ONE)
 

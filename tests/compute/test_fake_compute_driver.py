@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from micronova.clock import SystemClock
-from micronova.compute.driver import Disk, GuestSpec, Nic
+from micronova.compute.driver import Disk, GuestSpec, Nic, VolumeDisk
 from micronova.compute.drivers.fake import FakeComputeDriver
 from micronova.errors import DriverError, NoSpace, Rejected
 from micronova.testing.compute_kit import ONE, TWO, ComputeDriverConformance
+from micronova.volume.driver import FileConnection
 
 
 def small(id: str) -> GuestSpec:
@@ -30,6 +31,13 @@ class FakeBench:
 
     async def cards(self, id: str) -> list[str]:
         return [nic.port_id for nic in self.driver._guests[id].spec.nics]
+
+    async def volume(self, number: int) -> VolumeDisk:
+        id = f"{number:08d}-0000-4000-8000-000000000000"
+        return VolumeDisk(volume_id=id, connection=FileConnection(path=f"/nowhere/{id}"))
+
+    async def volumes(self, id: str) -> list[str]:
+        return [disk.volume_id for disk in self.driver._guests[id].spec.volumes]
 
     async def crash(self, id: str) -> None:
         self.driver.crash(id)

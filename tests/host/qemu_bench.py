@@ -12,13 +12,14 @@ import pytest
 
 from micronova import command
 from micronova.clock import SystemClock
-from micronova.compute.driver import Disk, GuestSpec, Nic
-from micronova.compute.drivers.qemu import plugging as qemu_plugging
+from micronova.compute.driver import Disk, GuestSpec, Nic, VolumeDisk
 from micronova.compute.drivers.qemu import process as qemu_process
+from micronova.compute.drivers.qemu import slots as qemu_slots
 from micronova.compute.drivers.qemu.driver import QemuDriver
 from micronova.compute.drivers.qemu.folder import GuestFolder
 from micronova.guestimage import tiny
 from micronova.testing.compute_kit import ONE
+from micronova.volume.driver import GIB, FileConnection
 
 NEEDED = ("qemu-system-x86_64", "qemu-img", "setpriv", "mount", "ip", "apt-get", "dpkg-deb")
 
@@ -27,6 +28,10 @@ REAL_GUESTS = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(any(shutil.which(name) is None for name in NEEDED), reason=f"needs {', '.join(NEEDED)}"),
 ]
+
+
+def volume_id(number: int) -> str:
+    return f"{number:08d}-0000-4000-8000-00000000000{number}"
 
 
 class QemuBench:
@@ -64,8 +69,23 @@ class QemuBench:
         folder = self.folder(id)
         if qemu_process.find(folder) is None:
             return [nic.port_id for nic in folder.read_spec().nics]
-        names = await qemu_plugging.devices(self.driver._monitor(folder))
+        names = await qemu_slots.devices(self.driver._monitor(folder))
         return sorted(name.removeprefix("nic-") for name in names if name.startswith("nic-"))
+
+    async def volume(self, number: int) -> VolumeDisk:
+        path = self.state / "volumes" / f"{number}.raw"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("ab") as file:
+            file.truncate(GIB)
+        path.chmod(0o666)
+        return VolumeDisk(volume_id=volume_id(number), connection=FileConnection(path=str(path)))
+
+    async def volumes(self, id: str) -> list[str]:
+        folder = self.folder(id)
+        if qemu_process.find(folder) is None:
+            return [disk.volume_id for disk in folder.read_spec().volumes]
+        names = await qemu_slots.devices(self.driver._monitor(folder))
+        return sorted(name.removeprefix("disk-") for name in names if name.startswith("disk-") and "-4" in name)
 
     async def crash(self, id: str) -> None:
         assert await qemu_process.end(self.folder(id), by=signal.SIGKILL)

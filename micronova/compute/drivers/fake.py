@@ -18,22 +18,31 @@ from micronova.compute.driver import (
     GuestSpec,
     HostFacts,
     Nic,
+    VolumeDisk,
     check_spec,
     slots,
+    slots_taken,
     with_nic,
+    with_volume,
     without_nic,
+    without_secrets,
+    without_volume,
 )
 from micronova.config import Config
 from micronova.errors import DriverError, NoSpace, Rejected
 
 ON = ("running", "paused")
-CHANGES = ("ensure", "remove", "stop", "reboot", "pause", "attach_nic", "detach_nic")
+CHANGES = (
+    *("ensure", "remove", "stop", "reboot", "pause", "attach_nic", "detach_nic"),
+    *("attach_volume", "detach_volume", "extend_volume"),
+)
 
 
 class FakeGuest(msgspec.Struct, frozen=True, kw_only=True):
     """One pretended guest: what was asked for, its power state, and what it wrote on its serial port.
 
-    `slots` is how many cards it can have until it starts again.
+    `slots` is how many cards and volumes it can have until it starts again; `sizes` are those in GiB that it was told
+    volumes have grown to.
     """
 
     spec: GuestSpec
@@ -41,6 +50,7 @@ class FakeGuest(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     boots: int = 0
     slots: int = 0
+    sizes: dict[str, int] = {}
     console: bytes = b""
 
 
@@ -162,16 +172,35 @@ class FakeComputeDriver:
         guest = self._guests.get(id)
         if guest is None:
             raise DriverError("there is no such guest", id=id)
-        spec = with_nic(guest.spec, nic)
-        if guest.power in ON and len(spec.nics) > max(guest.slots, len(guest.spec.nics)):
-            raise Rejected("the guest has no slot left for another card", id=id)
-        self._keep(msgspec.structs.replace(guest, spec=spec))
+        self._plug(guest, with_nic(guest.spec, nic))
 
     async def detach_nic(self, id: str, port_id: str) -> None:
         await self._pretend("detach_nic")
         guest = self._guests.get(id)
         if guest is not None:
             self._keep(msgspec.structs.replace(guest, spec=without_nic(guest.spec, port_id)))
+
+    async def attach_volume(self, id: str, disk: VolumeDisk) -> None:
+        await self._pretend("attach_volume")
+        guest = self._guests.get(id)
+        if guest is None:
+            raise DriverError("there is no such guest", id=id)
+        self._plug(guest, with_volume(guest.spec, disk))
+
+    async def detach_volume(self, id: str, volume_id: str) -> None:
+        await self._pretend("detach_volume")
+        guest = self._guests.get(id)
+        if guest is None or all(disk.volume_id != volume_id for disk in guest.spec.volumes):
+            return
+        if guest.power == "paused":
+            raise Rejected("the guest stands still and can't let go of its volume", id=id)
+        self._keep(msgspec.structs.replace(guest, spec=without_volume(guest.spec, volume_id)))
+
+    async def extend_volume(self, id: str, volume_id: str, size_gib: int) -> None:
+        await self._pretend("extend_volume")
+        guest = self._guests.get(id)
+        if guest is not None and guest.power in ON:
+            self._keep(msgspec.structs.replace(guest, sizes={**guest.sizes, volume_id: size_gib}))
 
     async def inspect(self, id: str) -> GuestFacts:
         await self._pretend("inspect")
@@ -203,6 +232,11 @@ class FakeComputeDriver:
             del self._refusals[operation]
         raise type(refusal.error)(refusal.error.message)
 
+    def _plug(self, guest: FakeGuest, spec: GuestSpec) -> None:
+        if guest.power in ON and slots_taken(spec) > max(guest.slots, slots_taken(guest.spec)):
+            raise Rejected("the guest has no slot left for another device", id=spec.id)
+        self._keep(msgspec.structs.replace(guest, spec=spec))
+
     def _admit_disk(self, spec: GuestSpec) -> None:
         others = (guest.spec.disk for id, guest in self._guests.items() if id != spec.id)
         used = sum(disk.size_gib for disk in others if disk is not None)
@@ -224,6 +258,8 @@ class FakeComputeDriver:
 
     def _write(self, id: str, guest: FakeGuest | None) -> None:
         if self._memory is not None:
+            if guest is not None:
+                guest = msgspec.structs.replace(guest, spec=without_secrets(guest.spec))
             with open(self._memory, "ab") as out:
                 out.write(msgspec.json.encode((id, guest)) + b"\n")
 

@@ -26,6 +26,8 @@ def arguments(spec: GuestSpec, *, machine: str, taps: tuple[int, ...], config_dr
         *("-serial", "chardev:serial0"),
         *_monitor("mon0"),
         *_monitor("mon1"),
+        # Its volumes are plugged in by the monitor, before its first instruction.
+        *(["-S"] if spec.volumes else []),
     ]
 
 

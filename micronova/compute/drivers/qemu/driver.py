@@ -16,17 +16,17 @@ from typing import Self
 
 from micronova import command
 from micronova.clock import Clock
-from micronova.compute.driver import GuestFacts, GuestSpec, HostFacts, Nic, check_spec, is_plain_name
+from micronova.compute.driver import GuestFacts, GuestSpec, HostFacts, Nic, VolumeDisk, check_spec, is_plain_name
 from micronova.compute.drivers.qemu import accel as qemu_accel
+from micronova.compute.drivers.qemu import building as qemu_building
+from micronova.compute.drivers.qemu import cards as qemu_cards
 from micronova.compute.drivers.qemu import command as qemu_command
-from micronova.compute.drivers.qemu import config_drive
-from micronova.compute.drivers.qemu import disk as qemu_disk
 from micronova.compute.drivers.qemu import folder as qemu_folder
 from micronova.compute.drivers.qemu import host as qemu_host
-from micronova.compute.drivers.qemu import plugging as qemu_plugging
 from micronova.compute.drivers.qemu import privilege as qemu_privilege
 from micronova.compute.drivers.qemu import process as qemu_process
 from micronova.compute.drivers.qemu import tap as qemu_tap
+from micronova.compute.drivers.qemu import volumes as qemu_volumes
 from micronova.compute.drivers.qemu.accel import Accel
 from micronova.compute.drivers.qemu.folder import GuestFolder
 from micronova.compute.drivers.qemu.kernel import KernelCache
@@ -134,13 +134,13 @@ class QemuDriver:
         async with self._changing(spec.id):
             fresh = not folder.exists()
             if fresh:
-                await self._build(folder, spec)
+                await qemu_building.build(folder, spec, self._kernels, self._privilege)
             else:
                 facts = await self._facts(folder, thorough=True)
                 if facts.power in _ON:
                     return facts
                 await self._switch_off(folder)
-                await self._describe(folder, spec)
+                await qemu_building.describe(folder, spec, self._kernels, self._privilege)
             if running:
                 await self._start(folder, spec, fresh=fresh)
             return await self._facts(folder)
@@ -184,13 +184,31 @@ class QemuDriver:
     async def attach_nic(self, id: str, nic: Nic) -> None:
         folder = self._folder(id)
         async with self._changing(id):
-            await qemu_plugging.attach(folder, await self._monitor_if_on(folder), nic)
+            await qemu_cards.attach(folder, await self._monitor_if_on(folder), nic)
 
     async def detach_nic(self, id: str, port_id: str) -> None:
         folder = self._folder(id)
         async with self._changing(id):
             if folder.exists():
-                await qemu_plugging.detach(folder, await self._monitor_if_on(folder), port_id)
+                await qemu_cards.detach(folder, await self._monitor_if_on(folder), port_id)
+
+    async def attach_volume(self, id: str, disk: VolumeDisk) -> None:
+        folder = self._folder(id)
+        async with self._changing(id):
+            await qemu_volumes.attach(folder, await self._monitor_if_on(folder), disk)
+
+    async def detach_volume(self, id: str, volume_id: str) -> None:
+        folder = self._folder(id)
+        async with self._changing(id):
+            if folder.exists():
+                await qemu_volumes.detach(folder, await self._monitor_if_on(folder), volume_id)
+
+    async def extend_volume(self, id: str, volume_id: str, size_gib: int) -> None:
+        folder = self._folder(id)
+        async with self._changing(id):
+            monitor = await self._monitor_if_on(folder)
+            if monitor is not None:
+                await qemu_volumes.extend(monitor, volume_id, size_gib)
 
     async def inspect(self, id: str) -> GuestFacts:
         return await self._settled(self._folder(id))
@@ -247,51 +265,6 @@ class QemuDriver:
 
     # Steps
 
-    async def _build(self, folder: GuestFolder, spec: GuestSpec) -> None:
-        """The guest's folder is complete and off, or not there."""
-        folder.erase()
-        try:
-            folder.staging.mkdir(parents=True, mode=0o711)
-            folder.staging.chmod(0o711)
-            run = folder.staging / "run"
-            run.mkdir(mode=0o700)
-            qemu_privilege.give(run, self._privilege)
-            await self._fill(folder.staging, spec)
-            if spec.disk is not None:
-                await qemu_disk.create(spec.disk, folder.staging)
-                qemu_privilege.give(folder.staging / "root.qcow2", self._privilege)
-            (folder.staging / "stopped").touch()
-            os.rename(folder.staging, folder.path)
-        except OSError as err:
-            folder.erase()
-            raise qemu_folder.refusal(err, "the guest's files could not be written") from err
-        except BaseException:
-            folder.erase()
-            raise
-
-    async def _describe(self, folder: GuestFolder, spec: GuestSpec) -> None:
-        """An existing guest that is off has the new description; its disk is kept, and grown if it must be."""
-        try:
-            await self._fill(folder.path, spec)
-            if spec.disk is not None:
-                await qemu_disk.grow(spec.disk, folder.path)
-        except OSError as err:
-            raise qemu_folder.refusal(err, "the guest's files could not be written") from err
-
-    async def _fill(self, path: pathlib.Path, spec: GuestSpec) -> None:
-        """The folder holds what may change between starts: description, kernel, config drive. Raises OSError."""
-        for name, given in (("kernel", spec.kernel), ("initrd", spec.initrd)):
-            source = pathlib.Path(given) if given is not None else None
-            if source is not None and source.exists():
-                direct = await self._kernels.direct(source) if name == "kernel" else source
-                qemu_folder.link(direct, path / name)
-            elif source is not None and not (path / name).exists():
-                raise DriverError(f"the guest's {name} is not on this host")
-        if spec.config_drive is not None:
-            qemu_folder.write(path / "config.iso", config_drive.build(spec.config_drive))
-            qemu_privilege.give(path / "config.iso", self._privilege)
-        qemu_folder.write_spec(path, spec)
-
     async def _start(self, folder: GuestFolder, spec: GuestSpec, *, fresh: bool) -> None:
         """The guest runs. When that fails a `fresh` one is gone and an older one is off."""
         try:
@@ -309,11 +282,20 @@ class QemuDriver:
                     inherit=taps,
                     monitor=self._monitor(folder),
                 )
+            if spec.volumes:
+                await self._plug_volumes(folder, spec)
             # Only now: whoever looks meanwhile must see a guest that is off, not one that has crashed.
             folder.stopped.unlink(missing_ok=True)
         except BaseException:
             await (self._erase(folder) if fresh else self._switch_off(folder))
             raise
+
+    async def _plug_volumes(self, folder: GuestFolder, spec: GuestSpec) -> None:
+        """The guest, which waits for it, has its volumes and begins; its firmware learns of them by a reset."""
+        monitor = self._monitor(folder)
+        for disk in spec.volumes:
+            await qemu_volumes.plug(monitor, disk)
+        await monitor.reset(wait=_QUIT_WAIT)
 
     def _privilege_for(self, folder: GuestFolder) -> Privilege:
         """QEMU's user; ourselves for a guest whose files that user may not read."""

@@ -21,7 +21,7 @@ import shutil
 
 import msgspec
 
-from micronova.compute.driver import GuestSpec
+from micronova.compute.driver import GuestSpec, without_secrets
 from micronova.errors import DriverError, NoSpace
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -151,8 +151,17 @@ def write(path: pathlib.Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 def write_spec(folder: pathlib.Path, spec: GuestSpec) -> None:
-    """`folder` holds the description, without the config drive's content. Raises OSError."""
-    write(folder / "spec.json", msgspec.json.encode(msgspec.structs.replace(spec, config_drive=None)))
+    """`folder` holds the description, without secrets and the config drive's content. Raises OSError."""
+    plain = msgspec.structs.replace(without_secrets(spec), config_drive=None)
+    write(folder / "spec.json", msgspec.json.encode(plain))
+
+
+def remember(folder: GuestFolder, spec: GuestSpec) -> None:
+    """The guest has the description at its next start. Raises DriverError when the host refuses."""
+    try:
+        write_spec(folder.path, spec)
+    except OSError as err:
+        raise refusal(err, "the guest's description could not be written") from err
 
 
 def link(source: pathlib.Path, target: pathlib.Path) -> None:

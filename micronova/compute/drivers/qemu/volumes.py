@@ -1,0 +1,129 @@
+"""Volumes put into a guest and taken out of it: while it runs by its monitor, and always in its description.
+
+Everything goes by the monitor, at a guest's start too, so that no key is ever in a file or among arguments. A disk is
+named by its volume. What is there is asked of QEMU each time; the description is written last.
+"""
+
+import asyncio
+import contextlib
+
+from micronova.compute.driver import VolumeDisk, with_volume, without_volume
+from micronova.compute.drivers.qemu import blocks, slots
+from micronova.compute.drivers.qemu import folder as qemu_folder
+from micronova.compute.drivers.qemu.folder import GuestFolder
+from micronova.compute.drivers.qemu.monitor import Monitor
+from micronova.errors import DriverError
+
+GIB = 2**30
+_CONTROLLER = "scsi"
+_NODES = "qcfp"
+_OBJECTS = ("t", "key", "tls", "chap", "ceph")
+_REACHING = 30
+"""Seconds that QEMU has to connect with a volume."""
+_GROWING = 10
+"""Tries until QEMU has seen a volume that has grown; one more for each reconnection that comes late."""
+
+
+async def attach(folder: GuestFolder, monitor: Monitor | None, disk: VolumeDisk) -> None:
+    """The guest has the disk, at once if `monitor` is there, and at its next start.
+
+    Raises Rejected when it has no slot left, DriverError when there is no such guest or the volume can't be reached.
+    """
+    if not folder.exists():
+        raise DriverError("there is no such guest", id=folder.id)
+    wanted = with_volume(folder.read_spec(), disk)
+    if monitor is not None:
+        await plug(monitor, disk)
+    qemu_folder.remember(folder, wanted)
+
+
+async def detach(folder: GuestFolder, monitor: Monitor | None, volume_id: str) -> None:
+    """The guest has no disk of the volume, now if `monitor` is there, nor at its next start.
+
+    Raises Rejected when it stands still and so can't let go of it, DriverError when it did not.
+    """
+    spec = folder.read_spec()
+    if monitor is not None:
+        await slots.let_go(monitor, blocks.disk_name(volume_id), "volume")
+        await _cut(monitor, volume_id)
+    qemu_folder.remember(folder, without_volume(spec, volume_id))
+
+
+async def plug(monitor: Monitor, disk: VolumeDisk) -> None:
+    """QEMU shows the volume to its guest; when that fails, nothing of it is left."""
+    names = await slots.devices(monitor)
+    if blocks.disk_name(disk.volume_id) in names:
+        return
+    # Half of it may be left from an attempt that was interrupted.
+    await _cut(monitor, disk.volume_id)
+    try:
+        graph = blocks.graph(disk)
+        for made in graph.objects:
+            await monitor.ask("object-add", made)
+        for node in graph.nodes:
+            await monitor.ask("blockdev-add", node, wait=_REACHING)
+        bus = await _bus(monitor, names, disk)
+        await monitor.ask("device_add", blocks.device(disk, bus, graph.top()))
+    except DriverError:
+        await _cut(monitor, disk.volume_id)
+        raise
+
+
+async def extend(monitor: Monitor, volume_id: str, size_gib: int) -> None:
+    """QEMU and its guest know that the volume has grown to this size. Raises DriverError."""
+    sizes = await _nodes(monitor, volume_id)
+    if not sizes:
+        return
+    stem = blocks.stem(volume_id)
+    ordered = [f"{stem}-{letter}" for letter in reversed(_NODES) if f"{stem}-{letter}" in sizes]
+    size = size_gib * GIB
+    for lower, node in zip([None, *ordered], ordered, strict=False):
+        # What a container keeps for its header stays as large as it is.
+        size -= sizes[lower] - sizes[node] if lower is not None and node.endswith("-c") else 0
+        if not node.endswith("-q"):
+            await _resize(monitor, node, size)
+
+
+async def _resize(monitor: Monitor, node: str, size: int) -> None:
+    """An export that has grown was closed for that: QEMU learns its size when it connects again, by reading from it."""
+    for turn in range(_GROWING):
+        await monitor.ask("human-monitor-command", {"command-line": f'qemu-io {node} "read 0 512"'}, wait=_REACHING)
+        try:
+            await monitor.ask("block_resize", {"node-name": node, "size": size}, wait=_REACHING)
+        except DriverError:
+            if turn == _GROWING - 1:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            return
+
+
+async def _bus(monitor: Monitor, names: list[str], disk: VolumeDisk) -> str:
+    """Where the disk goes: a free slot, or the SCSI controller, which takes one when it is first needed."""
+    if disk.bus == "virtio":
+        return await slots.free(monitor, names, "volume")
+    if _CONTROLLER not in names:
+        slot = await slots.free(monitor, names, "volume")
+        await monitor.ask("device_add", {"driver": "virtio-scsi-pci", "id": _CONTROLLER, "bus": slot})
+    return f"{_CONTROLLER}.0"
+
+
+async def _nodes(monitor: Monitor, volume_id: str) -> dict[str, int]:
+    """The volume's nodes by name, with their sizes in bytes."""
+    found = await monitor.ask("query-named-block-nodes", {"flat": True})
+    stem, items = blocks.stem(volume_id), found if isinstance(found, list) else []
+    return {
+        item["node-name"]: item["image"]["virtual-size"] for item in items if item["node-name"].startswith(f"{stem}-")
+    }
+
+
+async def _cut(monitor: Monitor, volume_id: str) -> None:
+    """QEMU holds nothing of the volume: all that was written is flushed, no connection and no secret is left."""
+    stem, there = blocks.stem(volume_id), await _nodes(monitor, volume_id)
+    for letter in _NODES:
+        if f"{stem}-{letter}" in there:
+            await monitor.ask("blockdev-del", {"node-name": f"{stem}-{letter}"}, wait=_REACHING)
+    for word in _OBJECTS:
+        # It has no way to ask for one; refusing to remove it means none.
+        with contextlib.suppress(DriverError):
+            await monitor.ask("object-del", {"id": f"{stem}-{word}"})
