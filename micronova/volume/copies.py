@@ -1,0 +1,204 @@
+"""Bytes that leave a volume: to an image, to another back end of its host. Through a file of this host, soon gone."""
+
+import logging
+
+import msgspec
+
+from micronova.context import Context
+from micronova.db import Tx
+from micronova.errors import BadRequest, DriverError, Error, NotFound, WrongState
+from micronova.image.changes import NewImage
+from micronova.manager import task
+from micronova.volume import db, pools, states
+from micronova.volume.base import told
+from micronova.volume.changes import Changes
+from micronova.volume.choice import Choice, Wanted
+from micronova.volume.db import Volume, VolumeType
+from micronova.volume.driver import FromFile, FromVolume, VolumeSpec
+from micronova.volume.scratch import pieces
+from micronova.volume.types import is_multiattach
+
+LOG = logging.getLogger(__name__)
+LONG = 6 * 3600
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """An image to be made from a volume."""
+
+    name: str
+    disk_format: str = "raw"
+    container_format: str = "bare"
+    visibility: str = "shared"
+    protected: bool = False
+    force: bool = False
+
+
+class Copies(Changes):
+    """The part of the manager that copies volumes out."""
+
+    # -- to an image
+
+    async def upload(self, ctx: Context, id: str, asked: Upload) -> tuple[Volume, str]:
+        """Register an image and have it filled from the volume; returns the volume and the image's id.
+
+        Raises NotFound, WrongState, BadRequest for formats that can't be made, and what the image room raises.
+        """
+        if asked.disk_format not in ("raw", "qcow2"):
+            raise BadRequest(f"Invalid input received: disk_format {asked.disk_format} can't be made from a volume.")
+
+        def check(tx: Tx) -> Volume:
+            volume = self.owned(tx, ctx, id, "volume_extension:volume_actions:upload_image")
+            self.refuse_encrypted(volume, "An upload")
+            states.check("upload in use" if asked.force else "upload", "volume", id, volume.status)
+            return volume
+
+        volume = await self.db.read(check)
+        kept = volume.image_metadata or {}
+        own = ("image_id", "image_name", "checksum", "container_format", "disk_format", "size", "min_disk", "min_ram")
+        values = {
+            "name": asked.name,
+            "disk_format": asked.disk_format,
+            "container_format": asked.container_format,
+            "visibility": asked.visibility,
+            "protected": asked.protected,
+            "min_disk": volume.size_gib if asked.disk_format == "qcow2" else 0,
+        }
+        properties = {name: value for name, value in kept.items() if name not in own}
+        image = await self.image.create(ctx, NewImage(values, properties))
+
+        def record(tx: Tx) -> Volume:
+            now = check(tx)
+            now = self.touch(tx, now, status=states.UPLOADING, previous_status=now.status)
+            self.on(now.host).send.record(tx, ctx, id, image.id)
+            return now
+
+        return await self.db.write(record, ctx, why="uploaded by request"), image.id
+
+    @task(deadline=LONG, resource="volume", failed="settle_send", retries=1)
+    async def send(self, ctx: Context, id: str, image_id: str) -> None:
+        """Fill the image from the volume. Safe to repeat."""
+        volume = await self.db.read(lambda tx: db.get_volume(tx, id))
+        if volume.status != states.UPLOADING:
+            return
+        image = await self.image.get(ctx, image_id)
+        if image.status == "queued":
+            async with self.copy_file(f"image-{image_id}") as path:
+                source = FromVolume(volume.driver_name)
+                await self.driver_of(volume).copy_out(source, str(path), image.disk_format or "raw")
+                await self.image.upload(ctx, image_id, pieces(path), path.stat().st_size)
+        await self._rest(ctx, id, states.UPLOADING, "its image is complete")
+
+    async def settle_send(self, ctx: Context, id: str, image_id: str, err: Error) -> None:
+        """There is no image; the volume is as it was."""
+        LOG.warning("volume %s: image %s could not be filled: %s", id, image_id, err)
+        try:
+            await self.image.delete(ctx, image_id)
+        except (NotFound, WrongState) as gone:
+            LOG.info("image %s: %s", image_id, gone)
+
+        def write(tx: Tx) -> None:
+            volume = db.get_volume(tx, id)
+            text = f"copy volume to image:{told(err)}"
+            self.tell(tx, ctx, ("VOLUME", id, volume.project_id), "007_001", text)
+
+        await self.db.write(write, ctx, why="its image could not be filled")
+        await self._rest(ctx, id, states.UPLOADING, "as it was")
+
+    async def _rest(self, ctx: Context, id: str, status: str, why: str) -> None:
+        def write(tx: Tx) -> None:
+            now = db.get_volume(tx, id)
+            if now.status == status:
+                self.touch(tx, now, status=self.rest_status(tx, now), migration_status=None)
+
+        await self.db.write(write, ctx, why=why)
+
+    # -- to another back end
+
+    def record_move(self, tx: Tx, ctx: Context, volume: Volume, new: VolumeType) -> None:
+        """Have the volume moved to a back end of its host that fits the type.
+
+        Raises BadRequest when there is none, WrongState when it is in use or has snapshots.
+        """
+        wanted = Wanted(size_gib=volume.size_gib, specs=self.specs_of(new), only=self._neighbours(tx, volume))
+        self._record_move(tx, ctx, volume, self.place(tx, volume.id, wanted), new.id)
+
+    def _record_move(self, tx: Tx, ctx: Context, volume: Volume, chosen: Choice, type_id: str) -> None:
+        self.refuse_encrypted(volume, "A move")
+        if volume.status != states.AVAILABLE or db.snapshots_of(tx, volume.id):
+            raise WrongState("Invalid volume: Only an available volume without snapshots can move.", id=volume.id)
+        if not chosen.pool:
+            raise BadRequest(f"No back end can take the volume: {chosen.message}")
+        self.touch(tx, volume, status=states.RETYPING, previous_status=volume.status, migration_status="migrating")
+        self.on(volume.host).move.record(tx, ctx, volume.id, chosen.backend, type_id)
+
+    def _neighbours(self, tx: Tx, volume: Volume) -> tuple[str, ...]:
+        here = pools.name_of(volume.host, volume.backend)
+        found = tuple(view.row.id for view in self.views(tx) if view.row.host == volume.host and view.row.id != here)
+        return found or ("nowhere",)
+
+    async def migrate(self, ctx: Context, id: str, pool: str) -> None:
+        """Have the volume moved to a pool of its host (HOST@BACKEND#POOL). Raises NotFound, BadRequest, WrongState."""
+
+        def write(tx: Tx) -> None:
+            volume = self.owned(tx, ctx, id, "volume_extension:volume_admin_actions:migrate_volume")
+            name = pool if "#" in pool else f"{pool}#{pool.partition('@')[2]}"
+            if name == pools.name_of(volume.host, volume.backend):
+                raise BadRequest("Invalid input received: Destination host must be different than the current host.")
+            if name not in self._neighbours(tx, volume):
+                raise BadRequest(f"No available service named {pool} that this volume can move to.")
+            found = tx.first(VolumeType, id=volume.type_id)
+            wanted = Wanted(size_gib=volume.size_gib, specs=self.specs_of(found), only=(name,))
+            self._record_move(tx, ctx, volume, self.place(tx, id, wanted), volume.type_id)
+
+        await self.db.write(write, ctx, why="migrated by request")
+
+    @task(deadline=LONG, resource="volume", failed="settle_move")
+    async def move(self, ctx: Context, id: str, backend: str, type_id: str) -> None:
+        """Bring the volume's data to another back end of this host, then forget where they were. Safe to repeat.
+
+        The volume's copy there has a name of its own: it counts when the row names it.
+        """
+        volume = await self.db.read(lambda tx: db.get_volume(tx, id))
+        if volume.status != states.RETYPING:
+            return
+        target = self.drivers.get(backend)
+        if target is None:
+            raise DriverError(f"this host has no back end {backend}", id=id)
+        if volume.backend != backend:
+            old = self.driver_of(volume)
+            async with self.copy_file(f"move-{id}") as path:
+                await old.copy_out(FromVolume(volume.driver_name), str(path), "raw")
+                await target.remove(volume.driver_name)
+                source = FromFile(str(path), "raw")
+                await target.ensure(VolumeSpec(name=volume.driver_name, size_gib=volume.size_gib, source=source))
+            await self._moved(ctx, id, backend, type_id)
+        await self.remove_elsewhere(await self.db.read(lambda tx: db.get_volume(tx, id)))
+        await self._rest(ctx, id, states.RETYPING, "it lies on its new back end alone")
+
+    async def remove_elsewhere(self, volume: Volume) -> None:
+        """Of the volume nothing is on this host's back ends but the one that its row names. Safe to repeat."""
+        for name, driver in self.drivers.items():
+            if (self.host, name) != (volume.host, volume.backend):
+                await driver.remove(volume.driver_name)
+
+    async def _moved(self, ctx: Context, id: str, backend: str, type_id: str) -> None:
+        def write(tx: Tx) -> None:
+            now = db.get_volume(tx, id)
+            if now.status == states.RETYPING:
+                found = tx.first(VolumeType, id=type_id)
+                self.touch(tx, now, backend=backend, type_id=type_id, multiattach=is_multiattach(found))
+
+        await self.db.write(write, ctx, why="its data are on the new back end")
+
+    async def settle_move(self, ctx: Context, id: str, backend: str, type_id: str, err: Error) -> None:
+        """The volume lies where its row says, and nothing of it is elsewhere."""
+        volume = await self.db.read(lambda tx: db.get_volume(tx, id))
+        if volume.host == self.host:
+            await self.remove_elsewhere(volume)
+
+        def write(tx: Tx) -> None:
+            text = f"migrate volume:{told(err)}"
+            self.tell(tx, ctx, ("VOLUME", id, volume.project_id), "010_001", text)
+
+        await self.db.write(write, ctx, why=f"could not move: {told(err)}")
+        await self._rest(ctx, id, states.RETYPING, "it stays where it was")

@@ -1,0 +1,1 @@
+"""Implementations of VolumeDriver: each knows one way to keep blocks on this host."""

@@ -1,0 +1,80 @@
+"""Who uses a volume in tests: qemu-io, once or as long as a guest would, on whatever a driver's connection says."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from micronova import command
+from micronova.volume.driver import Connection, FileConnection, NbdConnection
+
+KIB, MIB = 2**10, 2**20
+
+
+def words(connection: Connection, *, patience: int = 0) -> list[str]:
+    """qemu-io's arguments for it, writing as guests do; it waits so many seconds for whom it can't reach."""
+    if isinstance(connection, FileConnection):
+        return ["-t", "writeback", "-f", connection.format, connection.path]
+    assert isinstance(connection, NbdConnection)
+    place = f"server.type=unix,server.path={connection.path}"
+    creds = []
+    if connection.host:
+        place = f"server.type=inet,server.host={connection.host},server.port={connection.port},tls-creds=t"
+        name = f",username={connection.tls_name}" if connection.tls_kind == "psk" else ",verify-peer=yes"
+        place += f",tls-hostname={connection.tls_name}" if connection.tls_kind == "x509" else ""
+        creds = ["--object", f"tls-creds-{connection.tls_kind},id=t,endpoint=client,dir={connection.tls}{name}"]
+    image = f"driver=nbd,{place},export={connection.export},reconnect-delay={patience},open-timeout={patience}"
+    return [*creds, "-t", "writeback", "--image-opts", image]
+
+
+async def use(connection: Connection, *orders: str, patience: int = 0) -> str:
+    """What qemu-io says to the orders; a pattern that is not as expected makes it fail."""
+    given = [word for order in orders for word in ("-c", order)]
+    out = await command.run(["qemu-io", *given, *words(connection, patience=patience)], wait=100)
+    told = out.decode()
+    assert "failed" not in told, told
+    assert "error" not in told.lower(), told
+    return told
+
+
+class User:
+    """A program that has a volume open all the time, as a guest has."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def tell(self, order: str) -> str:
+        """What it says when the order is done."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{order}\n".encode())
+        await self._process.stdin.drain()
+        told = await self.prompted()
+        assert "failed" not in told, told
+        assert "error" not in told.lower(), told
+        return told
+
+    async def prompted(self) -> str:
+        """What it says until it can be told something."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(100):
+            return (await self._process.stdout.readuntil(b"qemu-io> ")).decode()
+
+
+@contextlib.asynccontextmanager
+async def opened(connection: Connection) -> AsyncIterator[User]:
+    """A user that has the volume open while the block lasts."""
+    process = await asyncio.create_subprocess_exec(
+        "qemu-io",
+        *words(connection, patience=60),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        user = User(process)
+        await user.prompted()
+        yield user
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
