@@ -40,5 +40,5 @@ def set_up(level: str, *, as_json: bool, file: Path | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(LEVELS[level])
-    for noisy in ("uvicorn.error", "uvicorn.access", "qemu", "pyroute2", "asyncio"):
+    for noisy in ("uvicorn.error", "uvicorn.access", "qemu", "pyroute2", "asyncio", "asyncssh"):
         logging.getLogger(noisy).setLevel(max(LEVELS[level], logging.WARNING))
