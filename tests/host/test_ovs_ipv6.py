@@ -1,0 +1,4 @@
+"""What guests see of the Linux driver's ipv6, they see of the Open vSwitch driver's: the same tests."""
+
+from ovs_lab import ovs_driver as ovs_driver
+from test_linux_ipv6 import *  # noqa: F403

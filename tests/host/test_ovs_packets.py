@@ -1,0 +1,4 @@
+"""What guests see of the Linux driver's packets, they see of the Open vSwitch driver's: the same tests."""
+
+from ovs_lab import ovs_driver as ovs_driver
+from test_linux_packets import *  # noqa: F403
