@@ -28,8 +28,9 @@ from micronova.network.driver import GroupSpec, Lease, NetworkDriver, NetworkSpe
 from micronova.network.drivers.fake import FakeNetworkDriver
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
 from micronova.network.drivers.linux.namespace import in_namespace
-from micronova.network.flat_dhcp import FlatDHCPManager
+from micronova.network.manager import NetworkManager
 from micronova.network.policies import RULES
+from micronova.network.strategies.flat_dhcp import FlatDHCPManager
 from micronova.policy import Policy
 from micronova.testing.client import Client
 from micronova.testing.ground import make_tables
@@ -143,14 +144,15 @@ async def _linux(folder: Path) -> list[Result]:
 
 
 @asynccontextmanager
-async def _manager(folder: Path, clock: Clock) -> AsyncIterator[tuple[FlatDHCPManager, str]]:
+async def _manager(folder: Path, clock: Clock) -> AsyncIterator[tuple[NetworkManager, str]]:
     """A network manager on a database file, and the id of a network that it has."""
     engine = SQLite(f"sqlite:///{folder / 'bench.db'}")
     make_tables(engine, ROWS)
     options = config.load(flags={"host": "host1", "simulate": True, "quota.ports": -1})
     runtime = Runtime(options, clock, MemoryBus(clock), Database(engine, clock))
     policy = Policy(RULES)
-    manager = FlatDHCPManager(runtime, "host1", driver=FakeNetworkDriver(clock), policy=policy)
+    strategies = (FlatDHCPManager(runtime, "host1"),)
+    manager = NetworkManager(runtime, "host1", driver=FakeNetworkDriver(clock), policy=policy, strategies=strategies)
 
     async def authenticate(token: str) -> Context:
         return USER
@@ -168,7 +170,7 @@ async def _manager(folder: Path, clock: Clock) -> AsyncIterator[tuple[FlatDHCPMa
         runtime.db.close()
 
 
-async def _allocate(manager: FlatDHCPManager, network_id: str, callers: int, clock: Clock) -> float:
+async def _allocate(manager: NetworkManager, network_id: str, callers: int, clock: Clock) -> float:
     """Addresses a second that so many callers at once are given."""
     requests = (NicRequest(network_id=network_id),)
 
@@ -182,7 +184,7 @@ async def _allocate(manager: FlatDHCPManager, network_id: str, callers: int, clo
     return ALLOCATIONS / (clock.monotonic() - begun)
 
 
-async def _plug(manager: FlatDHCPManager, clock: Clock) -> float:
+async def _plug(manager: NetworkManager, clock: Clock) -> float:
     """Milliseconds that the manager takes to plug a server beside all others, without the driver's own."""
     took = []
     for turn in range(REPEATS * 4):

@@ -80,14 +80,70 @@ class ImageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class NetworkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Networks, addresses, ports."""
 
-    manager: Annotated[str, _says("Entry point of the network manager (the strategy).")] = "network"
+    manager: Annotated[str, _says("Entry point of the network manager, which picks a strategy for each network.")] = (
+        "network"
+    )
+    strategies: Annotated[
+        tuple[str, ...],
+        _says("Entry points of the strategies, one a network type; a network that asks for no type gets the first."),
+        Meta(min_length=1),
+    ] = ("flat_dhcp", "vxlan")
     driver: Annotated[str, _says("Entry point of the network driver (the implementation).")] = "linux"
+    bridges: Annotated[
+        tuple[str, ...], _says("Host bridges that flat networks attach to, each as PHYSICAL_NETWORK:BRIDGE.")
+    ] = ()
+    interfaces: Annotated[
+        tuple[str, ...],
+        _says("Host interfaces (OVS: bridges) that carry VLANs, each as PHYSICAL_NETWORK:INTERFACE."),
+    ] = ()
+    vlan_ranges: Annotated[
+        tuple[str, ...], _says("VLAN ids to give to networks, each as PHYSICAL_NETWORK:FIRST:LAST.")
+    ] = ()
+    vni_ranges: Annotated[tuple[str, ...], _says("VXLAN network ids to give to networks, each as FIRST:LAST.")] = (
+        "1:9999",
+    )
+    tunnel_address: Annotated[
+        str, _says("This host's end of tunnels; empty means the address by which it reaches the world.")
+    ] = ""
+    switches_file: Annotated[
+        str, _says("TOML file with the switches between hosts that VLANs are set up on, and which port is whose.")
+    ] = ""
     link_range: Annotated[
         str, _says("Addresses for the links between network namespaces and this host; no network may use them.")
     ] = "100.64.0.0/16"
     mtu: Annotated[int, _says("Largest packet of a network that does not say otherwise."), Meta(ge=576)] = 1500
     dns: Annotated[tuple[str, ...], _says("Name servers for subnets that name none; empty means the host's.")] = ()
     domain: Annotated[str, _says("Domain of the guests' names.")] = "micronova.internal"
+
+
+class BackendOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One back end of volumes on this host."""
+
+    driver: Annotated[str, _says("Entry point of the volume driver.")] = "file"
+    folder: Annotated[str, _says("Where the driver keeps its volumes; empty means a folder of the state folder.")] = ""
+    backend_name: Annotated[
+        str, _says("What volume types call it (volume_backend_name); empty means the section's own name.")
+    ] = ""
+    over_commit: Annotated[
+        float, _says("GiB that may be promised per real one, where volumes are thin."), Meta(gt=0)
+    ] = 20.0
+    reserved_percent: Annotated[int, _says("Share of the space that no volume gets."), Meta(ge=0, le=99)] = 0
+
+
+class VolumeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Volumes and their back ends."""
+
+    manager: Annotated[str, _says("Entry point of the volume manager.")] = "volume"
+    backends: Annotated[dict[str, BackendOptions], _says("Back ends of this host, one a section.")] = msgspec.field(
+        default_factory=lambda: {"file": BackendOptions()}
+    )
+    default_type: Annotated[str, _says("Volume type of a volume that names none; made when it is missing.")] = (
+        "__DEFAULT__"
+    )
+    attach_seconds: Annotated[
+        float, _says("How long a volume stays reserved or attaching for somebody who does not go on."), Meta(gt=0)
+    ] = 3600.0
+    backup_folder: Annotated[str, _says("Where backups are kept; empty means a folder of the state folder.")] = ""
 
 
 class ComputeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,6 +186,13 @@ class QuotaOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     floating_ips: Annotated[int, _says("Floating IPs.")] = 500
     subnet_pools: Annotated[int, _says("Subnet pools.")] = -1
     rbac_policies: Annotated[int, _says("RBAC policies of networks.")] = 500
+    volumes: Annotated[int, _says("Volumes.")] = 1000
+    snapshots: Annotated[int, _says("Snapshots of volumes.")] = 1000
+    gigabytes: Annotated[int, _says("GiB of all volumes and snapshots.")] = 100_000
+    per_volume_gigabytes: Annotated[int, _says("GiB of one volume.")] = -1
+    backups: Annotated[int, _says("Backups of volumes.")] = 1000
+    backup_gigabytes: Annotated[int, _says("GiB of all backups.")] = 100_000
+    volume_groups: Annotated[int, _says("Groups of volumes.")] = 100
 
 
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,6 +217,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     identity: IdentityOptions = IdentityOptions()
     image: ImageOptions = ImageOptions()
     network: NetworkOptions = NetworkOptions()
+    volume: VolumeOptions = VolumeOptions()
     compute: ComputeOptions = ComputeOptions()
     scheduler: SchedulerOptions = SchedulerOptions()
     quota: QuotaOptions = QuotaOptions()

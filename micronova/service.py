@@ -27,6 +27,7 @@ BINARIES = {
     "scheduler": "nova-scheduler",
     "network": "neutron-agent",
     "image": "glance-api",
+    "volume": "cinder-volume",
     "identity": "keystone",
 }
 """What clients expect a service to be called (Compute API reference, "Compute services")."""

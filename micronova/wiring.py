@@ -15,6 +15,7 @@ from micronova.compute.manager import ComputeManager
 from micronova.compute.metadata_app import MetadataService
 from micronova.config import Config
 from micronova.db import Database, Engine, Row
+from micronova.errors import ConfigError
 from micronova.identity import api as identity_api
 from micronova.identity import db as identity_db
 from micronova.identity import policies as identity_policies
@@ -27,13 +28,19 @@ from micronova.manager import Manager, Runtime
 from micronova.network import api as network_api
 from micronova.network import db as network_db
 from micronova.network import policies as network_policies
-from micronova.network.base import NetworkManager
+from micronova.network.manager import NetworkManager
+from micronova.network.strategies.base import StrategyManager
 from micronova.plugins import Plugins
 from micronova.policy import Policy
 from micronova.scheduler import db as scheduler_db
 from micronova.scheduler.manager import SchedulerManager
 from micronova.schema import CORE
 from micronova.service import Service
+from micronova.volume import api as volume_api
+from micronova.volume import db as volume_db
+from micronova.volume import policies as volume_policies
+from micronova.volume.driver import VolumeDriver
+from micronova.volume.manager import VolumeManager
 
 LOG = logging.getLogger(__name__)
 
@@ -43,6 +50,7 @@ ROWS: tuple[type[Row], ...] = (
     *scheduler_db.ROWS,
     *image_db.ROWS,
     *network_db.ROWS,
+    *volume_db.ROWS,
     *compute_db.ROWS,
 )
 """Every row class of the cloud: what a database of this version holds."""
@@ -50,6 +58,7 @@ RULES: dict[str, str] = {
     **identity_policies.RULES,
     **image_policies.RULES,
     **network_policies.RULES,
+    **volume_policies.RULES,
     **compute_policies.RULES,
     **operations.RULES,
 }
@@ -57,13 +66,17 @@ CATALOG = (
     ("identity", "keystone", "/identity"),
     ("image", "glance", "/image"),
     ("network", "neutron", "/network"),
+    ("block-storage", "cinder", "/volume/v3/$(project_id)s"),
+    ("volumev3", "cinderv3", "/volume/v3/$(project_id)s"),
     ("compute", "nova", "/compute/v2.1"),
 )
 """What a new cloud's catalog offers: type, name, path."""
-TOPICS = ("identity", "image", "scheduler", "network", "compute")
+TOPICS = ("identity", "image", "scheduler", "network", "volume", "compute")
 API_TOPICS = ("identity", "image", "scheduler")
 """What `serve api` serves besides HTTP: managers whose work is done where the API is."""
 FAKE = "fake"
+NETWORK = "network"
+VOLUME = "volume"
 
 
 def database_url(config: Config) -> str:
@@ -95,6 +108,16 @@ def make_driver(config: Config, room: str, clock: Clock, installed: Plugins) -> 
     return installed.load(plugins.drivers(room), name, f"{room}.driver").configured(config, clock)
 
 
+def make_volume_drivers(config: Config, clock: Clock, installed: Plugins) -> dict[str, VolumeDriver]:
+    """The drivers of this host's back ends by name; fake ones where the cloud is simulated."""
+    made: dict[str, VolumeDriver] = {}
+    for name, options in config.options.volume.backends.items():
+        driver = FAKE if config.options.simulate else options.driver
+        cls = installed.load(plugins.drivers(VOLUME), driver, f"volume.backends.{name}.driver")
+        made[name] = cls.configured(config, clock, name)
+    return made
+
+
 class Cloud:
     """One process's part of a cloud: its managers, those it serves, and the application."""
 
@@ -109,10 +132,12 @@ class Cloud:
         self.runtime = Runtime(config, self.clock, self.bus, self.db)
         policy_file = config.options.identity.policy_file
         self.policy = Policy(RULES, Path(policy_file) if policy_file else None)
+        self.strategies = self._strategies()
         self.managers = self._managers()
         self.metadata = MetadataService(self.compute)
         self.network.on_metadata_socket = self.metadata.add
         self.network.on_metadata_gone = self.metadata.remove
+        self.volume.on_grown = self.compute.record_grown
         self.services: list[Service] = []
 
     # -- the managers by name
@@ -134,6 +159,10 @@ class Cloud:
         return self.managers["scheduler"]  # type: ignore[return-value]
 
     @property
+    def volume(self) -> VolumeManager:
+        return self.managers["volume"]  # type: ignore[return-value]
+
+    @property
     def compute(self) -> ComputeManager:
         return self.managers["compute"]  # type: ignore[return-value]
 
@@ -142,7 +171,10 @@ class Cloud:
     async def start(self, topics: Sequence[str] = ()) -> None:
         """Serve `topics` on this host, or all there are. Raises Error in one sentence when one can't be served here."""
         await self.bus.start()
-        service = Service(self.runtime, [self.managers[topic] for topic in topics or self.managers])
+        asked = dict.fromkeys(topics or self.managers)
+        # hosts of networks must be known to strategies before they are brought in order
+        strategies = [strategy.topic for strategy in self.strategies] if NETWORK in asked else []
+        service = Service(self.runtime, [self.managers[topic] for topic in dict.fromkeys([*strategies, *asked])])
         self.services.append(service)
         await service.start()
 
@@ -162,6 +194,7 @@ class Cloud:
             identity_api.api(self.identity),
             image_api.api(self.image, options),
             network_api.api(self.network, options),
+            volume_api.api(self.volume, options),
             compute_api.api(self.compute, project_exists=self.identity.project_exists),
         ]
         return [*rooms, operations.api(self.managers, [api.prefix for api in rooms])]
@@ -180,8 +213,21 @@ class Cloud:
 
     # -- inside
 
+    def _strategies(self) -> tuple[StrategyManager, ...]:
+        """The configured strategies of the network. Raises ConfigError for what is none, and for one named twice."""
+        option, made = "network.strategies", dict[str, StrategyManager]()
+        for name in self.config.options.network.strategies:
+            cls = self.plugins.load(plugins.MANAGERS, name, option)
+            if not (isinstance(cls, type) and issubclass(cls, StrategyManager)):
+                raise ConfigError(f"configuration: {option}: {name!r} is no strategy of networks")
+            strategy = cls.wired(self.runtime, {})
+            if strategy.topic in made:
+                raise ConfigError(f"configuration: {option}: {name!r} has the topic of another one, {strategy.topic}")
+            made[strategy.topic] = strategy
+        return tuple(made.values())
+
     def _managers(self) -> dict[str, Manager]:
-        made: dict[str, Manager] = {}
+        made: dict[str, Manager] = {strategy.topic: strategy for strategy in self.strategies}
         for topic in TOPICS:
             made[topic] = self._manager(topic, made)
         for name in self.config.options.managers:
@@ -197,6 +243,10 @@ class Cloud:
             others["driver"] = make_driver(self.config, topic, self.clock, self.plugins)
         if topic in HAS_POLICY:
             others["policy"] = self.policy
+        if topic == NETWORK:
+            others["strategies"] = self.strategies
+        if topic == VOLUME:
+            others["drivers"] = make_volume_drivers(self.config, self.clock, self.plugins)
         manager: Manager = cls(self.runtime, **others)
         return manager
 
@@ -206,8 +256,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "image": (),
     "scheduler": (),
     "network": (),
-    "compute": ("network", "image", "scheduler"),
+    "volume": ("image",),
+    "compute": ("network", "image", "scheduler", "volume"),
 }
 """Which other managers a manager calls."""
-HAS_POLICY = ("identity", "image", "network", "compute")
+HAS_POLICY = ("identity", "image", "network", "volume", "compute")
 HAS_DRIVER = ("image", "network", "compute", "scheduler")

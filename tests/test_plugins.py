@@ -19,11 +19,35 @@ from typing import Annotated, ClassVar
 
 from micronova.db import KEY, Row
 from micronova.manager import Manager, periodic, remote
-from micronova.network.flat_dhcp import FlatDHCPManager
+from micronova.network.manager import NetworkManager
+from micronova.network.strategies.flat_dhcp import FlatDHCPManager
+
+
+class FrontManager(NetworkManager):
+    """A network manager of a third party."""
+
+
+class Label(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "labels"
+
+    id: Annotated[str, KEY]
+    label: str
 
 
 class LabelledManager(FlatDHCPManager):
-    """Flat networks of a third party."""
+    """Networks of a type that only a third party has."""
+
+    topic = "network_labelled"
+    network_type = "labelled"
+    ROWS = (Label,)
+    ready = False
+
+    async def init_host(self, ctx):
+        self.ready = True
+
+    def allocate(self, tx, network_id, asked):
+        tx.insert(Label(id=network_id, label="of a third party"))
+        return super().allocate(tx, network_id, asked)
 
 
 class Book(Row, frozen=True, kw_only=True):
@@ -90,6 +114,7 @@ module-root = ""
 
 SHELF_POINTS = """
 [project.entry-points."micronova.managers"]
+front = "cloud_shelf:FrontManager"
 labelled = "cloud_shelf:LabelledManager"
 shelf = "cloud_shelf:ShelfManager"
 broken = "cloud_shelf:Nothing"
@@ -108,7 +133,10 @@ from micronova.errors import ConfigError, Error
 from micronova.plugins import Plugins
 from micronova.wiring import Cloud, make_driver
 
-from cloud_shelf import Book
+from micronova.network.attributes import for_create
+from micronova.network.resources import NETWORK
+
+from cloud_shelf import Book, Label
 
 state = sys.argv[1]
 found = Plugins()
@@ -129,18 +157,22 @@ def refused(**flags):
 
 
 told["unknown"] = refused(network__manager="nonesuch")
+told["no_strategy"] = refused(network__strategies=["compute"])
+told["twice"] = refused(network__strategies=["flat", "flat_dhcp"])
 told["broken"] = refused(managers=["broken"])
 driver = make_driver(load(simulate=False, compute__driver="toaster"), "compute", None, found)
 told["driver"] = type(driver).__name__
 
 
 async def run():
-    chosen = load(network__manager="labelled", managers=["shelf"])
+    strategies = ["flat_dhcp", "labelled"]
+    chosen = load(network__manager="front", network__strategies=strategies, managers=["shelf"])
     migrate.prepare(chosen, upgrade=False)
     migrate.prepare(chosen, upgrade=False)
     cloud = Cloud(chosen)
     shelf = cloud.managers["shelf"]
     told["network"] = [type(cloud.network).__name__, shelf.network is cloud.network]
+    told["types"] = cloud.network.room.strategies.types
     await cloud.start()
     try:
         ctx = admin_context(cloud.clock)
@@ -148,6 +180,10 @@ async def run():
             await shelf.on(chosen.host).put(ctx, "a title")
         except Error as err:
             told["refusal"] = str(err)
+        asked = for_create(NETWORK, {"name": "n", "tenant_id": "p", "provider:network_type": "labelled"})
+        row = (await cloud.network.networks.create(ctx, [asked])).rows[0]
+        labels = await cloud.db.read(lambda tx: tx.find(Label))
+        told["labelled"] = [row.network_type, len(labels), cloud.managers["network_labelled"].ready]
         told["books"] = [book.title for book in await cloud.db.read(lambda tx: tx.find(Book))]
         told["served"] = [shelf.serving, shelf.ready]
     finally:
@@ -199,12 +235,25 @@ def told(tmp_path_factory):
 
 
 def test_what_is_installed_is_found_beside_our_own(told):
-    assert {"labelled", "shelf", "network", "compute"} <= set(told["managers"])
+    assert {"labelled", "shelf", "network", "compute", "vxlan"} <= set(told["managers"])
     assert {"toaster", "fake", "qemu"} <= set(told["compute"])
 
 
 def test_the_configuration_selects_another_network_manager(told):
-    assert ["LabelledManager", True] == told["network"]
+    assert ["FrontManager", True] == told["network"]
+
+
+def test_a_strategy_of_a_third_party_carries_a_type_of_network_of_its_own(told):
+    assert ["flat", "labelled"] == told["types"]
+    assert ["labelled", 1, True] == told["labelled"]
+
+
+def test_two_strategies_of_one_type_refuse_the_start(told):
+    assert "FlatManager and FlatDHCPManager both carry networks of type 'flat'" in told["twice"]
+
+
+def test_what_is_no_strategy_is_refused_as_one(told):
+    assert "network.strategies: 'compute' is no strategy of networks" in told["no_strategy"]
 
 
 def test_the_configuration_selects_another_compute_driver(told):

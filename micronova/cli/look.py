@@ -73,6 +73,7 @@ def status(state: str | None, as_json: bool) -> None:
             ],
             "servers": servers,
             "open_tasks": tx.count(Task, open=True),
+            "troubles": cloud.network.troubles(tx),
         }
 
     found = asyncio.run(cloud.db.read(read))
@@ -84,6 +85,7 @@ def status(state: str | None, as_json: bool) -> None:
         told.append(f"open tasks: {found['open_tasks']}")
         for one in found["services"]:
             told.append(f"  {one['topic']:<10} {one['host']:<24} {'up' if one['up'] else 'down':<5} {one['seen_at']}")
+        told += [f"{about}: {sentence}" for about, sentence in found["troubles"].items()]
         return told
 
     _print(as_json, found, lines)
@@ -180,7 +182,8 @@ def log(resource: str, state: str | None, as_json: bool) -> None:
         found = tx.find(Entry, row_id=resource, order=(("seq", True),))
         if found:
             return found
-        return tx.find(Entry, row_id=cloud.compute.ids_by_name(tx, resource), order=(("seq", True),))
+        named = [*cloud.compute.ids_by_name(tx, resource), *cloud.network.ids_by_name(tx, resource)]
+        return tx.find(Entry, row_id=named, order=(("seq", True),)) if named else []
 
     entries = asyncio.run(cloud.db.read(read))
     if not entries:

@@ -6,7 +6,15 @@ Errors look like {"itemNotFound": {"code": 404, "message": "Instance … could n
 from collections.abc import Mapping
 from typing import Any
 
-from micronova.compute import api_actions, api_history, api_hosts, api_interfaces, api_parts, api_servers
+from micronova.compute import (
+    api_actions,
+    api_history,
+    api_hosts,
+    api_interfaces,
+    api_parts,
+    api_servers,
+    api_volumes,
+)
 from micronova.compute.api_hosts import ProjectExists
 from micronova.compute.api_servers import ServerApi
 from micronova.compute.api_versions import MICROVERSIONS
@@ -52,6 +60,7 @@ def routes(compute: ComputeManager, project_exists: ProjectExists | None) -> lis
         *api_actions.routes(compute, servers),
         *api_parts.routes(compute),
         *api_interfaces.routes(compute),
+        *api_volumes.routes(compute),
         *api_history.routes(compute, most),
         *api_hosts.routes(compute.scheduler, project_exists),
     ]

@@ -14,8 +14,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from micronova.compute import inputs
+from micronova.compute.api_devices import DeviceIn, OldDeviceIn, read_devices
 from micronova.compute.create import NewServer
-from micronova.compute.inputs import HostName, Name, Text
+from micronova.compute.inputs import HostName, Name, Tag, Text, unexpected
 from micronova.errors import BadRequest
 from micronova.microversion import Version
 from micronova.network.contract import NicRequest
@@ -29,7 +30,6 @@ _LABEL = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]")
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=_KEY)]
 MetadataValue = Annotated[str, Meta(max_length=255)]
 Metadata = dict[MetadataKey, MetadataValue]
-Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"\A[^,/]*\Z")]
 DiskConfig = Literal["AUTO", "MANUAL"]
 Flag = bool | str
 Number = int | str
@@ -50,29 +50,6 @@ class GroupIn(msgspec.Struct, forbid_unknown_fields=True):
     name: Name | None = None
 
 
-class DeviceIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One entry of `block_device_mapping_v2`."""
-
-    source_type: Literal["volume", "image", "snapshot", "blank"] | None = None
-    destination_type: Literal["local", "volume"] | None = None
-    uuid: str | None = None
-    image_id: str | None = None
-    volume_id: str | None = None
-    snapshot_id: str | None = None
-    boot_index: int | str | None = None
-    volume_size: int | str | None = None
-    delete_on_termination: Flag = False
-    device_name: str | None = None
-    guest_format: str | None = None
-    device_type: str | None = None
-    disk_bus: str | None = None
-    no_device: Any = None
-    virtual_name: str | None = None
-    connection_info: str | None = None
-    tag: Tag | None = None
-    volume_type: str | None = None
-
-
 class ServerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The `server` of the body."""
 
@@ -87,7 +64,7 @@ class ServerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     accessIPv6: str = ""
     personality: list[Any] | UnsetType = UNSET
     availability_zone: Name | None = None
-    block_device_mapping: list[dict[str, Any]] = []
+    block_device_mapping: list[OldDeviceIn] = []
     block_device_mapping_v2: list[DeviceIn] = []
     config_drive: Flag | None = None
     key_name: Name | None = None
@@ -127,13 +104,7 @@ def refuse_unknown(body: msgspec.Struct, version: Version, since: Mapping[str, V
     """Raises BadRequest for a field that this microversion does not have yet."""
     for name, first in since.items():
         if version < first and getattr(body, name) is not UNSET:
-            raise _unexpected(what, name)
-
-
-def _unexpected(what: str, name: str) -> BadRequest:
-    return BadRequest(
-        f"Invalid input for field/attribute {what}. Additional properties are not allowed ('{name}' was unexpected)"
-    )
+            raise unexpected(what, name)
 
 
 def read_create(body: CreateIn, version: Version) -> NewServer:
@@ -141,11 +112,13 @@ def read_create(body: CreateIn, version: Version) -> NewServer:
     said = body.server
     refuse_unknown(said, version, SINCE, "server")
     if said.personality is not UNSET and (version >= (2, 57) or said.personality):
-        raise _unexpected("server", "personality")
+        raise unexpected("server", "personality")
     if said.trusted_image_certificates is not UNSET and said.trusted_image_certificates:
         raise BadRequest("This cloud does not check image certificates.")
     if said.tags is not UNSET and len(said.tags) > MAX_TAGS:
         raise BadRequest(f"The number of tags exceeded the per-server limit {MAX_TAGS}")
+    image_ref = _image(said)
+    devices = read_devices(said.block_device_mapping, said.block_device_mapping_v2, image_ref, version)
     least = inputs.whole(said.min_count, "min_count", least=1)
     most = least if said.max_count is UNSET else inputs.whole(said.max_count, "max_count", least=1)
     if least > most:
@@ -155,7 +128,9 @@ def read_create(body: CreateIn, version: Version) -> NewServer:
     return NewServer(
         name=said.name,
         flavor_ref=str(said.flavorRef),
-        image_ref=_image(said),
+        image_ref=devices.image_ref,
+        disks=devices.disks,
+        shared_disks=version >= (2, 60),
         nics=_nics(said.networks, version),
         security_groups=_groups(said),
         key_name=said.key_name,
@@ -222,7 +197,7 @@ def _nics(networks: Any, version: Version) -> tuple[NicRequest, ...] | None:
 
 def _nic(said: NetworkIn, version: Version) -> NicRequest:
     if said.tag is not None and version < (2, 32):
-        raise _unexpected("networks", "tag")
+        raise unexpected("networks", "tag")
     if said.fixed_ip is not None:
         check_ip(said.fixed_ip, 0, "fixed_ip")
     if said.port:
@@ -247,28 +222,8 @@ def _groups(said: ServerIn) -> tuple[str, ...]:
 
 
 def _image(said: ServerIn) -> str:
-    """The image to boot from, by imageRef or as the only block device. Raises BadRequest for other devices."""
-    if said.block_device_mapping and said.block_device_mapping_v2:
-        raise BadRequest("Using different block_device_mapping syntaxes is not allowed in the same request.")
-    if said.block_device_mapping:
-        raise BadRequest("Block Device Mapping is Invalid: this cloud has no volumes yet.")
     image = said.imageRef or ""
-    for device in said.block_device_mapping_v2:
-        image = _boot_image(device, image)
-    if image:
-        check_uuid(image, "imageRef", "Invalid imageRef provided.")
-    return image
-
-
-def _boot_image(device: DeviceIn, image: str) -> str:
-    source = device.uuid or device.image_id or ""
-    local = device.destination_type in (None, "local")
-    first = str(device.boot_index) in ("0", "None")
-    if device.source_type != "image" or not local or not first:
-        raise BadRequest("Block Device Mapping is Invalid: this cloud has no volumes yet; only an image can be booted.")
-    if image and source and image != source:
-        raise BadRequest("Block Device Mapping is Invalid: the boot device is not the image of imageRef.")
-    return image or source
+    return check_uuid(image, "imageRef", "Invalid imageRef provided.") if image else ""
 
 
 def check_user_data(text: str | None) -> str | None:
@@ -299,7 +254,10 @@ def check_hostname(text: str | UnsetType, version: Version) -> str | None:
 
 
 def check_ip(text: str, version: int, field: str) -> str:
-    """The address, if it is one of the version (0: either); "" is fine but where 0. Raises BadRequest otherwise."""
+    """The address as RFC 5952 writes it, if it is one of the version (0: either); "" is fine but where 0.
+
+    Raises BadRequest otherwise.
+    """
     if text == "" and version:
         return text
     try:
@@ -308,7 +266,7 @@ def check_ip(text: str, version: int, field: str) -> str:
         raise BadRequest(f"Invalid input for field/attribute {field}. Value: {text}. It is not an address") from err
     if version and address.version != version:
         raise BadRequest(f"Invalid input for field/attribute {field}. Value: {text}. It is not an IPv{version} address")
-    return text
+    return str(address)
 
 
 def check_uuid(text: str, field: str, message: str = "") -> str:

@@ -7,8 +7,9 @@ from urllib.parse import quote
 import msgspec
 
 from micronova.compute import inputs, states
-from micronova.compute.api_create import MAX_TAGS, Metadata, Tag
+from micronova.compute.api_create import MAX_TAGS, Metadata
 from micronova.compute.db import Server
+from micronova.compute.inputs import Tag
 from micronova.compute.manager import ComputeManager
 from micronova.compute.show import addresses
 from micronova.errors import BadRequest, NotFound

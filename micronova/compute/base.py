@@ -8,13 +8,15 @@ from micronova.compute.db import Fault, Server
 from micronova.compute.driver import ComputeDriver
 from micronova.context import Context
 from micronova.db import Database, Tx
-from micronova.errors import Conflict, NotFound, WrongState
+from micronova.errors import Conflict, Error, NotFound, WrongState
 from micronova.image.manager import ImageManager
 from micronova.manager import Manager, Runtime
-from micronova.network.base import NetworkManager
+from micronova.network.manager import NetworkManager
 from micronova.policy import Policy
 from micronova.scheduler import db as scheduler_db
 from micronova.scheduler.manager import SchedulerManager
+from micronova.volume.manager import VolumeManager
+from micronova.volume.servers import SeenDisk, ServerDisks
 
 PREFIX = "os_compute_api:"
 
@@ -35,14 +37,36 @@ class ComputeBase(Manager):
         image: ImageManager,
         scheduler: SchedulerManager,
         policy: Policy,
+        volume: VolumeManager | None = None,
     ) -> None:
+        """`volume` is None in a cloud whose servers have no volumes."""
         super().__init__(runtime, host, db_driver)
         self.driver = driver
+        self.volume = volume
+        self._disks = ServerDisks(volume) if volume is not None else None
         self.network = network
         self.image = image
         self.scheduler = scheduler
         self.policy = policy
         self.options = runtime.config.options.compute
+
+    @property
+    def volumes(self) -> VolumeManager:
+        """The volume manager. Raises Error where there is none."""
+        if self.volume is None:
+            raise Error("This cloud has no volumes.", status=501)
+        return self.volume
+
+    @property
+    def disks(self) -> ServerDisks:
+        """Volumes of servers inside transactions. Raises Error where there are none."""
+        if self._disks is None:
+            raise Error("This cloud has no volumes.", status=501)
+        return self._disks
+
+    def disks_of(self, tx: Tx, server_id: str) -> list[SeenDisk]:
+        """A server's volumes in order of boot, then age."""
+        return self._disks.of(tx, (server_id,)).get(server_id, []) if self._disks is not None else []
 
     def owned(self, tx: Tx, ctx: Context, id: str, rule: str) -> Server:
         """Server `id`, if the caller may see it and passes `rule` for it.

@@ -1,16 +1,16 @@
-"""Making a server real on its host, step by step: its ports, its image's bytes, its guest.
+"""Making a server real on its host, step by step: its ports, its image's bytes, its guest with its volumes.
 
-A build that fails gives up its ports, its guest and its claim on the host: a server in error holds nothing but its
-quota. It has no host then, so that deleting it needs none.
+A build that fails gives up its ports, its volumes, its guest and its claim on the host: a server in error holds
+nothing but its quota. It has no host then, so that deleting it needs none.
 """
 
 import re
 
 from micronova.compute import db, states
-from micronova.compute.base import ComputeBase
-from micronova.compute.config_drive import drive_files
+from micronova.compute.config_drive import drive_files, needs_drive
 from micronova.compute.db import BootFiles, Fault, Server, ServerInput
 from micronova.compute.driver import Disk, GuestSpec, Nic
+from micronova.compute.guest_disks import GuestDisks
 from micronova.compute.metadata import SEED_BYTES
 from micronova.context import Context
 from micronova.db import Tx
@@ -29,7 +29,7 @@ SPAWN = (
 )
 
 
-class Builds(ComputeBase):
+class Builds(GuestDisks):
     """The part of the compute manager that builds servers on this host."""
 
     @task(deadline=BUILD_SECONDS, resource="server", failed="settle_build", retries=1, steps=SPAWN)
@@ -50,6 +50,8 @@ class Builds(ComputeBase):
                 launched_at=tx.now,
                 progress=100,
             )
+            if self.volume is not None:
+                self.disks.settle(tx, id)
 
         await self.db.write(launched, ctx, why="its guest runs")
 
@@ -81,7 +83,9 @@ class Builds(ComputeBase):
 
         await self.db.write(note, ctx, why="its guest is being made")
         running = server.vm_state != states.STOPPED
-        await self.driver.ensure(await self.guest_spec(ctx, server, given, files), running=running)
+        building = server.vm_state == states.BUILDING
+        spec = await self.guest_spec(ctx, server, given, files, building=building)
+        await self.driver.ensure(spec, running=running)
 
     async def unspawn(self, ctx: Context, id: str) -> None:
         """Undo: this host has no guest of that name."""
@@ -89,8 +93,9 @@ class Builds(ComputeBase):
         await self.network.unplug_server(ctx, id)
 
     async def settle_build(self, ctx: Context, id: str, error: Error) -> None:
-        """The build was given up: the server is in error and holds neither ports nor a host."""
+        """The build was given up: the server is in error and holds neither ports, volumes nor a host."""
         await self.network.deallocate_for_server(ctx, id)
+        await self.give_back(ctx, id)
 
         def settle(tx: Tx) -> None:
             server = db.get_server(tx, id)
@@ -114,32 +119,36 @@ class Builds(ComputeBase):
         Raises NotFound when there never were any, Rejected for an image that is not safe to open.
         """
         try:
-            root = await self.image.local(ctx, server.image_id)
+            root = await self.image.local(ctx, server.image_id) if server.image_id else None
             kernel = await self.image.local(ctx, server.kernel_id) if server.kernel_id else None
             initrd = await self.image.local(ctx, server.ramdisk_id) if server.ramdisk_id else None
         except NotFound:
             if given.files is None:
                 raise
             return given.files
+        properties = root.properties if root is not None else await self.root_properties(ctx, server)
         return BootFiles(
-            path=root.path,
-            format=root.format,
+            path=root.path if root is not None else "",
+            format=root.format if root is not None else "",
             kernel=kernel.path if kernel else None,
             initrd=initrd.path if initrd else None,
-            cmdline=str(root.properties.get("os_command_line") or DEFAULT_CMDLINE) if kernel else "",
+            cmdline=str(properties.get("os_command_line") or DEFAULT_CMDLINE) if kernel else "",
         )
 
-    async def guest_spec(self, ctx: Context, server: Server, given: ServerInput, files: BootFiles) -> GuestSpec:
-        """What the driver needs; the server's ports are plugged here when this returns."""
+    async def guest_spec(
+        self, ctx: Context, server: Server, given: ServerInput, files: BootFiles, *, building: bool = False
+    ) -> GuestSpec:
+        """What the driver needs; the server's ports are plugged, its volumes connected when this returns."""
         plugged = await self.network.plug_server(ctx, server.id)
-        drive = await self.drive_of(ctx, server, given) if server.config_drive else None
+        drive = await self.drive_of(ctx, server, given)
         return GuestSpec(
             id=server.id,
             name=server.hostname,
             vcpus=server.vcpus,
             ram_mib=server.ram_mib,
             nics=tuple(Nic(port_id=p.port_id, mac=p.mac, device=p.device, mtu=p.mtu) for p in plugged),
-            disk=Disk(path=files.path, format=files.format, size_gib=server.flavor.disk_gib),
+            disk=Disk(path=files.path, format=files.format, size_gib=server.flavor.disk_gib) if files.path else None,
+            volumes=await self.guest_disks(ctx, server, building=building) if self.volume is not None else (),
             kernel=files.kernel,
             initrd=files.initrd,
             cmdline=files.cmdline,
@@ -147,10 +156,13 @@ class Builds(ComputeBase):
             serial_number=server.id,
         )
 
-    async def drive_of(self, ctx: Context, server: Server, given: ServerInput) -> dict[str, bytes]:
-        """The files of the server's config drive."""
-        nics = (await self.network.nics_of(ctx, (server.id,))).get(server.id, ())
-        return drive_files(server, given, nics, seed=self.clock.secret(SEED_BYTES))
+    async def drive_of(self, ctx: Context, server: Server, given: ServerInput) -> dict[str, bytes] | None:
+        """The files of the server's config drive, where it has one: also unasked where nothing else tells addresses."""
+        nics = await self.network.guest_nics(ctx, server.id)
+        if server.config_drive or needs_drive(nics):
+            disks = await self.db.read(lambda tx: self.disks_of(tx, server.id))
+            return drive_files(server, given, nics, disks=disks, seed=self.clock.secret(SEED_BYTES))
+        return None
 
 
 def sentence(error: Error) -> str:

@@ -1,17 +1,17 @@
 """From a request for servers to their rows: what is refused, what is counted, where each goes. Builds nothing."""
 
 import re
-from datetime import timedelta
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from micronova.compute import quota, states
+from micronova.compute import disks, quota, states
 from micronova.compute.base import ComputeBase
-from micronova.compute.build import Builds
-from micronova.compute.db import Fault, Flavor, FlavorFacts, KeyPair, Server, ServerInput
-from micronova.compute.placing import places
+from micronova.compute.boot_volumes import Gathers, Root, bus_for
+from micronova.compute.db import DiskPlan, Fault, Flavor, FlavorFacts, KeyPair, Server, ServerInput
+from micronova.compute.placing import both, places
 from micronova.compute.policies import REQUESTED_DESTINATION
 from micronova.context import Context
 from micronova.db import Tx
@@ -26,11 +26,17 @@ GIB = 2**30
 
 
 class NewServer(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. `nics` None: whichever network there is; (): none. `forced_host` "" lets us choose."""
+    """What was asked for. `nics` None: whichever network there is; (): none. `forced_host` "" lets us choose.
+
+    `image_ref` is "" for a server that boots from the one of its `disks` that says so. `shared_disks`: whoever asks
+    knows of volumes that several servers have.
+    """
 
     name: str
     flavor_ref: str
     image_ref: str = ""
+    disks: tuple[DiskPlan, ...] = ()
+    shared_disks: bool = False
     nics: tuple[NicRequest, ...] | None = None
     security_groups: tuple[str, ...] = ()
     key_name: str | None = None
@@ -57,10 +63,20 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     asked: NewServer
     nics: tuple[NicRequest, ...]
     image: Image | None
+    images: Mapping[str, Image] = {}
     reservation_id: str
 
 
-class Creates(Builds, ComputeBase):
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What all servers of one request begin with."""
+
+    flavor: Flavor
+    key: KeyPair | None
+    root: Root
+    disks: tuple[DiskPlan, ...]
+
+
+class Creates(Gathers, ComputeBase):
     """The part of the compute manager that takes orders for servers."""
 
     async def create(self, ctx: Context, asked: NewServer) -> list[Server]:
@@ -74,14 +90,20 @@ class Creates(Builds, ComputeBase):
             nics = await self.network.check_requests(ctx, asked.nics, asked.security_groups)
         except NotFound as err:
             raise BadRequest(str(err), **err.facts) from err
-        _refuse_shared_nics(asked, nics)
+        _refuse_shared(asked, nics)
         prepared = Prepared(
-            asked=asked, nics=nics, image=image, reservation_id="r-" + self.clock.new_id().replace("-", "")[:8]
+            asked=asked,
+            nics=nics,
+            image=image,
+            images=await self.images_of(ctx, asked.disks),
+            reservation_id="r-" + self.clock.new_id().replace("-", "")[:8],
         )
         return await self.db.write(partial(self._record, ctx=ctx, prepared=prepared), ctx, why="created by request")
 
     async def _image_for(self, ctx: Context, asked: NewServer) -> Image | None:
         if not asked.image_ref:
+            if any(disk.boot_index == 0 for disk in asked.disks):
+                return None
             raise BadRequest("Missing imageRef attribute")
         try:
             image = await self.image.get(ctx, asked.image_ref)
@@ -95,19 +117,34 @@ class Creates(Builds, ComputeBase):
 
     def _record(self, tx: Tx, ctx: Context, prepared: Prepared) -> list[Server]:
         asked = prepared.asked
-        check_parts(tx, ctx, prepared.image)
+        origin = self._origin(tx, ctx, prepared)
+        check_parts(tx, ctx, origin.root)
         self._check_place(tx, ctx, asked)
-        flavor = self._flavor(tx, ctx, asked.flavor_ref)
-        check_sizes(flavor_facts(flavor), prepared.image)
-        if not flavor.disk_gib:
+        flavor = origin.flavor
+        check_sizes(flavor_facts(flavor), origin.root, prepared.image)
+        if not flavor.disk_gib and not origin.root.volume:
             self.require(ctx, "servers:create:zero_disk_flavor")
-        key = self._key(tx, ctx, asked.key_name)
         options = self.config.options.quota
         self.check_metadata(tx, ctx.project_id, asked.metadata)
         count = quota.admit(
             tx, options, ctx.project_id, (flavor.vcpus, flavor.ram_mib), (asked.least, max(asked.least, asked.most))
         )
-        return [self._record_one(tx, ctx, prepared, (flavor, key), index, count) for index in range(count)]
+        return [self._record_one(tx, ctx, prepared, origin, (index, count)) for index in range(count)]
+
+    def _origin(self, tx: Tx, ctx: Context, prepared: Prepared) -> Origin:
+        asked = prepared.asked
+        if asked.disks:
+            self.check_plans(tx, ctx, asked.disks, shared=asked.shared_disks)
+        if prepared.image is not None:
+            root = root_of_image(prepared.image)
+        else:
+            root = self.root_of(tx, ctx, asked.disks, prepared.images)
+        return Origin(
+            flavor=self._flavor(tx, ctx, asked.flavor_ref),
+            key=self._key(tx, ctx, asked.key_name),
+            root=root,
+            disks=disks.named(asked.disks, own_root=not root.volume, bus=bus_for(root)),
+        )
 
     def _check_place(self, tx: Tx, ctx: Context, asked: NewServer) -> None:
         """Raises Forbidden for who may not name a host, BadRequest for a zone or host that is not there."""
@@ -145,14 +182,11 @@ class Creates(Builds, ComputeBase):
             raise BadRequest("Invalid key_name provided.")
         return key
 
-    def _record_one(
-        self, tx: Tx, ctx: Context, prepared: Prepared, sized: tuple[Flavor, KeyPair | None], index: int, count: int
-    ) -> Server:
-        asked = prepared.asked
-        flavor, key = sized
+    def _record_one(self, tx: Tx, ctx: Context, prepared: Prepared, origin: Origin, which: tuple[int, int]) -> Server:
+        asked, key = prepared.asked, origin.key
         id = self.clock.new_id()
-        decision = self._claim(tx, ctx, id, flavor, asked)
-        server = tx.insert(self._row(tx, ctx, prepared, flavor, (id, index, count), decision))
+        decision = self._claim(tx, ctx, id, origin, asked)
+        server = tx.insert(self._row(tx, ctx, prepared, origin, (id, *which), decision))
         tx.insert(
             ServerInput(
                 id=id,
@@ -162,22 +196,28 @@ class Creates(Builds, ComputeBase):
                 nics=prepared.nics,
                 security_groups=asked.security_groups,
                 hints=asked.hints,
+                disks=origin.disks,
+                disk_bus=bus_for(origin.root),
             )
         )
         if server.host:
-            task = self.on(server.host).build.record(tx, ctx, id)
-            tx.change(task, deadline_at=tx.now + timedelta(seconds=self.options.build_seconds))
+            self.reserve_disks(tx, ctx, id, origin.disks)
+            self.begin(tx, ctx, server, origin.disks)
         return server
 
-    def _claim(self, tx: Tx, ctx: Context, id: str, flavor: Flavor, asked: NewServer) -> Decision:
-        only = (asked.forced_host or asked.wanted_host,) if asked.forced_host or asked.wanted_host else ()
+    def _claim(self, tx: Tx, ctx: Context, id: str, origin: Origin, asked: NewServer) -> Decision:
+        flavor = origin.flavor
+        named = asked.forced_host or asked.wanted_host
+        only: tuple[str, ...] = (named,) if named else ()
+        if origin.disks:
+            only = both(only, self.hosts_for(tx, origin.disks))
         where = places(tx, ctx, asked.hints, id, only)
         request = Request(
             consumer_id=id,
             project_id=ctx.project_id,
             vcpus=flavor.vcpus,
             ram_mib=flavor.ram_mib,
-            disk_gib=flavor.disk_gib + flavor.ephemeral_gib,
+            disk_gib=(0 if origin.root.volume else flavor.disk_gib) + flavor.ephemeral_gib,
             zone=None if asked.forced_host else asked.zone,
             only_hosts=where.only,
             not_hosts=where.never,
@@ -187,9 +227,9 @@ class Creates(Builds, ComputeBase):
         return self.scheduler.claim(tx, ctx, request)
 
     def _row(
-        self, tx: Tx, ctx: Context, prepared: Prepared, flavor: Flavor, which: tuple[str, int, int], decision: Decision
+        self, tx: Tx, ctx: Context, prepared: Prepared, origin: Origin, which: tuple[str, int, int], decision: Decision
     ) -> Server:
-        asked, image = prepared.asked, prepared.image
+        asked, flavor, root = prepared.asked, origin.flavor, origin.root
         id, index, count = which
         suffix = f"-{index + 1}" if count > 1 else ""
         name = asked.name + suffix
@@ -206,9 +246,9 @@ class Creates(Builds, ComputeBase):
             pinned_zone=asked.zone,
             vm_state=states.BUILDING if placed else states.ERROR,
             task_state=states.SCHEDULING if placed else None,
-            image_id=image.id if image else "",
-            kernel_id=str(image.properties.get("kernel_id", "")) if image else "",
-            ramdisk_id=str(image.properties.get("ramdisk_id", "")) if image else "",
+            image_id="" if root.volume else root.name,
+            kernel_id=str(root.properties.get("kernel_id", "")),
+            ramdisk_id=str(root.properties.get("ramdisk_id", "")),
             flavor_id=flavor.flavorid,
             flavor=flavor_facts(flavor),
             vcpus=flavor.vcpus,
@@ -221,6 +261,7 @@ class Creates(Builds, ComputeBase):
             access_ip_v6=asked.access_ip_v6,
             disk_config=asked.disk_config,
             reservation_id=prepared.reservation_id,
+            root_device=next((disk.device for disk in origin.disks if disk.boot_index == 0), disks.ROOT_DEVICE),
             launch_index=index,
             fault=None if placed else Fault(code=500, message=decision.message, created_at=tx.now),
             created_at=tx.now,
@@ -249,30 +290,33 @@ def host_name(name: str, id: str) -> str:
     return plain or f"server-{id}"
 
 
-def check_parts(tx: Tx, ctx: Context, image: Image | None) -> None:
+def root_of_image(image: Image) -> Root:
+    """What a server boots from whose root disk is made from an image."""
+    return Root(name=image.id, properties=image.properties, min_ram=image.min_ram or 0)
+
+
+def check_parts(tx: Tx, ctx: Context, root: Root) -> None:
     """The caller sees the kernel and initial disk that the image names: the build reads them with more rights.
 
     Raises BadRequest when not, or when one can't be used now.
     """
     for name in ("kernel_id", "ramdisk_id"):
-        id = image.properties.get(name) if image else None
-        if not id or image is None:
+        id = root.properties.get(name)
+        if not id:
             continue
         try:
             part = sight.seen(tx, ctx, id)
         except NotFound as err:
-            raise BadRequest(f"Image {image.id} has a {name} that could not be found: {id}") from err
+            raise BadRequest(f"Image {root.name} has a {name} that could not be found: {id}") from err
         if part.status != "active":
             raise BadRequest(f"Image {part.id} is not active.", id=part.id)
 
 
-def check_sizes(flavor: FlavorFacts, image: Image | None) -> None:
-    """Raises BadRequest when the image can't run on the flavor."""
-    if image is None:
-        return
-    if image.min_ram and flavor.ram_mib < image.min_ram:
+def check_sizes(flavor: FlavorFacts, root: Root, image: Image | None) -> None:
+    """Raises BadRequest when what is to be booted can't run on the flavor."""
+    if flavor.ram_mib < root.min_ram:
         raise BadRequest("Flavor's memory is too small for requested image.")
-    if not flavor.disk_gib:
+    if root.volume or image is None or not flavor.disk_gib:
         return
     have = flavor.disk_gib * GIB
     needed = max(image.min_disk * GIB, image.size or 0)
@@ -282,10 +326,12 @@ def check_sizes(flavor: FlavorFacts, image: Image | None) -> None:
         )
 
 
-def _refuse_shared_nics(asked: NewServer, nics: tuple[NicRequest, ...]) -> None:
-    """One port or address can't be given to several servers."""
+def _refuse_shared(asked: NewServer, nics: tuple[NicRequest, ...]) -> None:
+    """One port, address or volume can't be given to several servers."""
     if asked.most <= 1:
         return
+    if any(disk.source == "volume" for disk in asked.disks):
+        raise BadRequest("Cannot attach one or more volumes to multiple instances")
     if any(nic.port_id for nic in nics):
         raise BadRequest("Unable to launch multiple instances with a single configured port ID.")
     if any(nic.fixed_ip for nic in nics):

@@ -119,7 +119,10 @@ class HostedServer(Row, frozen=True, kw_only=True):
 
 
 class BootFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """The local files a guest was made of on its host: it keeps running on them when the image is gone."""
+    """The local files a guest was made of on its host: it keeps running on them when the image is gone.
+
+    `path` is "" for one whose root disk is a volume.
+    """
 
     path: str
     format: str
@@ -128,10 +131,30 @@ class BootFiles(msgspec.Struct, frozen=True, kw_only=True):
     cmdline: str = ""
 
 
+class DiskPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk that a server was asked to have: an existing volume, or one to be made from `source_id`, or blank.
+
+    `source` is "volume", "image", "snapshot" or "blank"; `volume_id` is "" until there is a volume. `boot_index` 0 is
+    what the server boots from, None what it never would. `device` is "/dev/" and a name.
+    """
+
+    source: str
+    source_id: str = ""
+    volume_id: str = ""
+    size_gib: int | None = None
+    volume_type: str | None = None
+    boot_index: int | None = None
+    delete_on_termination: bool = False
+    device: str = ""
+    bus: str = ""
+    tag: str | None = None
+
+
 class ServerInput(Row, frozen=True, kw_only=True):
     """What a server is made from. `user_data` is base64 text as it came; `id` is the server's.
 
-    `files` are those of its host's last start of the guest.
+    `files` are those of its host's last start of the guest. `disks` are the volumes it began with, `disk_bus` is how
+    it sees those that come later.
     """
 
     TABLE: ClassVar[str] = "server_inputs"
@@ -143,6 +166,8 @@ class ServerInput(Row, frozen=True, kw_only=True):
     nics: tuple[NicRequest, ...] = ()
     security_groups: tuple[str, ...] = ()
     hints: dict[str, Any] = {}
+    disks: tuple[DiskPlan, ...] = ()
+    disk_bus: str = "virtio"
     files: BootFiles | None = None
 
 

@@ -81,12 +81,14 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
 class GuestFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is true of a guest on this host now.
 
-    `power` is "running", "paused", "shutdown", "crashed" or "absent".
+    `power` is "running", "paused", "shutdown", "crashed" or "absent". `volumes` are the ids of those it has, or will
+    have when it starts; only `inspect` and `list` tell them.
     """
 
     id: str
     power: str
     reason: str = ""
+    volumes: tuple[str, ...] = ()
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):

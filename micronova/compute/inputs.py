@@ -22,6 +22,7 @@ NAME = r"\A(?!\s)[^\x00-\x1f\x7f-\x9f]*(?<!\s)\Z"
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=NAME)]
 """1 to 255 printable characters without blanks at the ends."""
 Text = Annotated[str, Meta(max_length=65535, pattern=r"\A[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*\Z")]
+Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"\A[^,/]*\Z")]
 HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\A[a-zA-Z0-9._-]*\Z")]
 
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
@@ -114,6 +115,13 @@ def bare(moment: datetime | None) -> str | None:
 def number_of(id: str) -> int:
     """A number that stands for a UUID in old microversions: the first 28 bits."""
     return int(id.replace("-", "")[:7], 16)
+
+
+def unexpected(what: str, name: str) -> BadRequest:
+    """What is said of a field that this microversion does not have."""
+    return BadRequest(
+        f"Invalid input for field/attribute {what}. Additional properties are not allowed ('{name}' was unexpected)"
+    )
 
 
 def is_uuid(text: str) -> bool:

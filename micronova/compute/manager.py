@@ -3,7 +3,8 @@
 create.py   requests to rows          build.py      rows to guests, step by step
 power.py    start, stop, pause        rebuild.py    a new guest for the same server
 removal.py  the end of a server       changes.py    names, locks, metadata, tags
-interfaces.py  one more, one less
+interfaces.py, volumes.py  one more, one less
+boot_volumes.py  what a server begins with
 reconcile.py  rows and guests of this host in agreement
 """
 
@@ -160,6 +161,7 @@ class ComputeManager(Rebuilds, Interfaces, Removes, Changes, Groups, Reconciles)
             groups=self._groups_of(tx, servers) if wanted.groups else {},
             nics=seen.nics,
             security_groups=seen.groups,
+            disks=self._disks.of(tx, ids) if self._disks is not None and self._disks.any(tx) else {},
         )
 
     def _host_statuses(self, tx: Tx) -> dict[str, str]:

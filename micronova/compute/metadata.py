@@ -5,19 +5,25 @@ meta_data.json      {"uuid": "…", "name": "web1", "hostname": "web1", "availab
                      "devices": [], "dedicated_cpus": []}
 network_data.json   {"links": [{"id": "tap…", "vif_id": "…", "type": "bridge", "mtu": 1500,
                      "ethernet_mac_address": "fa:16:3e:…"}], "networks": [{"id": "network0", "link": "tap…",
-                     "type": "ipv4_dhcp", "network_id": "…"}], "services": []}
+                     "type": "ipv4_dhcp", "network_id": "…"}, {"id": "network1", "link": "tap…", "type": "ipv4",
+                     "network_id": "…", "ip_address": "10.0.0.5", "netmask": "255.255.255.0", "routes": [{"network":
+                     "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.0.1"}], "services": [{"type": "dns", "address":
+                     "192.0.2.53"}]}], "services": [{"type": "dns", "address": "192.0.2.53"}]}
 """
 
 import base64
 import binascii
+import ipaddress
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from micronova.compute.db import Server, ServerInput
-from micronova.network.contract import NicInfo
+from micronova.compute.disks import bus_of
+from micronova.network.contract import NicAddress, NicInfo
+from micronova.volume.servers import SeenDisk
 
 LATEST = "latest"
 VERSIONS = (
@@ -38,6 +44,8 @@ DRIVE_VERSIONS = ("2013-10-17", "2015-10-15", "2018-08-27", "2020-10-14", LATEST
 _NETWORK_DATA, _VENDOR_DATA, _VENDOR_DATA2, _PROJECT = "2015-10-15", "2013-10-17", "2016-10-06", "2015-10-15"
 _DEVICES, _CPUS, _PASSWORD, _SEED = "2016-06-30", "2020-10-14", "2013-04-04", "2013-10-17"
 SEED_BYTES = 512
+STATIC = "static"
+"""How guests come by addresses that nobody on the network tells them (network/contract.py)."""
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +55,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     given: ServerInput
     nics: Sequence[NicInfo] = ()
     security_groups: Sequence[str] = ()
+    disks: Sequence[SeenDisk] = ()
     seed: bytes = b""
     """Fresh randomness for the guest's own pool."""
 
@@ -89,6 +98,7 @@ def meta_data(subject: Subject, version: str) -> dict[str, Any]:
         told["project_id"] = server.project_id
     if version >= _DEVICES:
         told["devices"] = [_device(nic) for nic in subject.nics if nic.tag]
+        told["devices"] += [_disk(disk) for disk in subject.disks if disk.tag]
     if version >= _CPUS:
         told["dedicated_cpus"] = []
     return told
@@ -98,20 +108,48 @@ def _device(nic: NicInfo) -> dict[str, Any]:
     return {"type": "nic", "bus": "none", "address": "none", "mac": nic.mac, "tags": [nic.tag]}
 
 
+def _disk(disk: SeenDisk) -> dict[str, Any]:
+    told = {"type": "disk", "bus": bus_of(disk.device), "address": "none", "tags": [disk.tag]}
+    return {**told, "serial": disk.volume_id, "path": disk.device}
+
+
 def network_data(nics: Sequence[NicInfo]) -> dict[str, Any]:
-    """network_data.json: the interfaces, each asking the network's own DHCP or router advertisements."""
+    """network_data.json: the interfaces with their addresses, or with who tells them on the network."""
     networks: list[dict[str, Any]] = []
+    services: list[dict[str, str]] = []
     for nic in nics:
-        for version in sorted({ip_version for _, _, ip_version in nic.fixed_ips}):
+        for told in _addresses(nic):
             networks.append(
-                {
-                    "id": f"network{len(networks)}",
-                    "link": link_name(nic),
-                    "type": "ipv4_dhcp" if version == 4 else "ipv6_slaac",
-                    "network_id": nic.network_id,
-                }
+                {"id": f"network{len(networks)}", "link": link_name(nic), "network_id": nic.network_id, **told}
             )
-    return {"links": [_link(nic) for nic in nics], "networks": networks, "services": []}
+            services += [service for service in told.get("services", ()) if service not in services]
+    return {"links": [_link(nic) for nic in nics], "networks": networks, "services": services}
+
+
+def _addresses(nic: NicInfo) -> Iterator[dict[str, Any]]:
+    """Each static address, and each other way by which the guest comes to its addresses once."""
+    seen = set[str]()
+    for address in sorted(nic.addresses, key=lambda one: ":" in one.ip):
+        version = "ipv6" if ":" in address.ip else "ipv4"
+        if address.mode == STATIC:
+            yield _static(version, address)
+        elif f"{version}_{address.mode}" not in seen:
+            seen.add(f"{version}_{address.mode}")
+            yield {"type": f"{version}_{address.mode}"}
+
+
+def _static(version: str, address: NicAddress) -> dict[str, Any]:
+    routes = []
+    for destination, gateway in address.routes:
+        to = ipaddress.ip_network(destination, strict=False)
+        routes.append({"network": str(to.network_address), "netmask": str(to.netmask), "gateway": gateway})
+    return {
+        "type": version,
+        "ip_address": address.ip,
+        "netmask": str(ipaddress.ip_network(address.cidr, strict=False).netmask),
+        "routes": routes,
+        "services": [{"type": "dns", "address": server} for server in address.dns],
+    }
 
 
 def _link(nic: NicInfo) -> dict[str, Any]:

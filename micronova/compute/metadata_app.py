@@ -175,7 +175,7 @@ class MetadataService:
     """The sockets on which guests are answered, one per network of this host."""
 
     def __init__(self, room: Room) -> None:
-        self._find = Subjects(room.db, room.clock, room.network).find
+        self._find = Subjects(room.db, room.clock, room.network, room.disks_of).find
         self._tokens = Tokens(room.clock)
         self._doors: dict[str, _Door] = {}
 

@@ -46,7 +46,7 @@ def meta_data(subject: Subject) -> dict[str, bytes | Tree]:
         "ami-id": _text(_short_id("ami", server.image_id)),
         "ami-launch-index": _text(str(server.launch_index)),
         "ami-manifest-path": b"none",
-        "block-device-mapping": {"ami": _text(server.root_device[5:]), "root": _text(server.root_device)},
+        "block-device-mapping": _block_devices(subject),
         "hostname": _text(server.hostname),
         "instance-action": b"none",
         "instance-id": _text(instance_id(subject)),
@@ -69,6 +69,12 @@ def meta_data(subject: Subject) -> dict[str, bytes | Tree]:
     if server.key_name and subject.given.public_key:
         told["public-keys"] = {"0": {"openssh-key": _text(subject.given.public_key)}}
     return told
+
+
+def _block_devices(subject: Subject) -> dict[str, bytes | Tree]:
+    root = subject.server.root_device
+    volumes = {f"ebs{place}": _text(disk.device) for place, disk in enumerate(subject.disks)}
+    return {"ami": _text(root[5:]), "root": _text(root), **volumes}
 
 
 def instance_id(subject: Subject) -> str:

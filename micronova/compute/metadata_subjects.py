@@ -1,6 +1,6 @@
 """Which guest asks for metadata: by network and address, and all that it may be told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from micronova.clock import Clock
@@ -10,6 +10,10 @@ from micronova.compute.metadata import SEED_BYTES, Subject
 from micronova.context import Context, admin_context
 from micronova.db import Database, Tx
 from micronova.network.contract import NicInfo
+from micronova.volume.servers import SeenDisk
+
+DisksOf = Callable[[Tx, str], Sequence[SeenDisk]]
+"""A server's volumes."""
 
 
 class Addresses(Protocol):
@@ -18,8 +22,8 @@ class Addresses(Protocol):
     async def server_at(self, ctx: Context, network_id: str, ip: str) -> str | None:
         """The server with this address on this network, or None."""
 
-    async def nics_of(self, ctx: Context, server_ids: Sequence[str]) -> Mapping[str, Sequence[NicInfo]]:
-        """The interfaces of servers."""
+    async def guest_nics(self, ctx: Context, server_id: str) -> Sequence[NicInfo]:
+        """The interfaces of a server, as its guest may know them."""
 
     async def security_groups_of(self, ctx: Context, server_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """The names of servers' security groups."""
@@ -34,13 +38,15 @@ class Room(Protocol):
     def clock(self) -> Clock: ...
     @property
     def network(self) -> Addresses: ...
+    def disks_of(self, tx: Tx, server_id: str) -> Sequence[SeenDisk]: ...
 
 
 class Subjects:
     """Finds guests for the metadata service."""
 
-    def __init__(self, database: Database, clock: Clock, network: Addresses) -> None:
+    def __init__(self, database: Database, clock: Clock, network: Addresses, disks_of: DisksOf) -> None:
         self._db = database
+        self._disks_of = disks_of
         self._clock = clock
         self._network = network
 
@@ -51,14 +57,19 @@ class Subjects:
         if id is None:
             return None
 
-        def read(tx: Tx) -> tuple[Server | None, ServerInput]:
-            return tx.first(Server, id=id), db.get_input(tx, id)
+        def read(tx: Tx) -> tuple[Server | None, ServerInput, Sequence[SeenDisk]]:
+            return tx.first(Server, id=id), db.get_input(tx, id), self._disks_of(tx, id)
 
-        server, given = await self._db.read(read)
+        server, given, disks = await self._db.read(read)
         if server is None:
             return None
-        nics = (await self._network.nics_of(ctx, (id,))).get(id, ())
+        nics = await self._network.guest_nics(ctx, id)
         groups = (await self._network.security_groups_of(ctx, (id,))).get(id, ())
         return Subject(
-            server=server, given=given, nics=nics, security_groups=groups, seed=self._clock.secret(SEED_BYTES)
+            server=server,
+            given=given,
+            nics=nics,
+            security_groups=groups,
+            disks=disks,
+            seed=self._clock.secret(SEED_BYTES),
         )

@@ -29,7 +29,7 @@ def places(tx: Tx, ctx: Context, hints: dict[str, Any], id: str, only: tuple[str
     Raises BadRequest when the group is not there.
     """
     same = _hosts_of(tx, ctx, hints.get("same_host"))
-    found = Places(only=_both(only, same), never=_hosts_of(tx, ctx, hints.get("different_host")))
+    found = Places(only=both(only, same), never=_hosts_of(tx, ctx, hints.get("different_host")))
     group_id = group_of(hints)
     if group_id is None:
         return found
@@ -45,7 +45,7 @@ def _grouped(found: Places, group: ServerGroup, counts: dict[str, int]) -> Place
     hosts = tuple(sorted(counts))
     match group.policy:
         case "affinity":
-            return msgspec.structs.replace(found, only=_both(found.only, hosts))
+            return msgspec.structs.replace(found, only=both(found.only, hosts))
         case "anti-affinity":
             most = group.max_server_per_host or 1
             full = tuple(host for host in hosts if counts[host] >= most)
@@ -65,7 +65,7 @@ def _counts(tx: Tx, group: ServerGroup) -> dict[str, int]:
     return counts
 
 
-def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+def both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     """What both lists allow, where an empty one allows all."""
     if not one or not other:
         return one or other

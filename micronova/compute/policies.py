@@ -54,10 +54,12 @@ def _rules(names: str, check: str) -> dict[str, str]:
     return {_PREFIX + name: check for name in names.split()}
 
 
+SWAP = _PREFIX + "os-volumes-attachments:swap"
 REQUESTED_DESTINATION = "compute:servers:create:requested_destination"
 
 RULES: dict[str, str] = {
     REQUESTED_DESTINATION: ADMIN,
+    SWAP: "role:service or rule:admin",
     **_rules(_ADMINS, ADMIN),
     **_rules(_MEMBERS, MEMBER),
     **_rules(_READERS, READER),

@@ -6,7 +6,7 @@ import msgspec
 
 from micronova.compute import db, states
 from micronova.compute.build import sentence
-from micronova.compute.create import Creates, check_parts, check_sizes
+from micronova.compute.create import Creates, check_parts, check_sizes, root_of_image
 from micronova.compute.db import KeyPair, Server
 from micronova.compute.power import Powers
 from micronova.context import Context
@@ -42,10 +42,17 @@ class Rebuilds(Creates, Powers):
         def order(tx: Tx) -> Server:
             server = self.changeable(tx, ctx, id, "servers:rebuild", "rebuild")
             self.reachable(tx, server)
-            check_parts(tx, ctx, image)
-            check_sizes(server.flavor, image)
-            given = db.get_input(tx, id)
+            root = root_of_image(image)
+            check_parts(tx, ctx, root)
             fields = dict(asked.fields)
+            if server.image_id:
+                check_sizes(server.flavor, root, image)
+                fields["image_id"] = image.id
+                fields["kernel_id"] = str(image.properties.get("kernel_id", ""))
+                fields["ramdisk_id"] = str(image.properties.get("ramdisk_id", ""))
+            else:
+                self._check_same_image(tx, ctx, server, image.id)
+            given = db.get_input(tx, id)
             self._check_metadata(tx, server, fields)
             if asked.user_data is not msgspec.UNSET:
                 given = tx.change(given, user_data=asked.user_data)
@@ -54,13 +61,19 @@ class Rebuilds(Creates, Powers):
                 fields["key_name"] = asked.key_name
                 given = tx.change(given, public_key=key.public_key if key else "", key_type=key.type if key else "ssh")
             tx.change(given, files=None)
-            fields["image_id"] = image.id
-            fields["kernel_id"] = str(image.properties.get("kernel_id", ""))
-            fields["ramdisk_id"] = str(image.properties.get("ramdisk_id", ""))
             self.on(server.host).rebuild_guest.record(tx, ctx, id)
             return self.touch(tx, server, task_state=states.REBUILDING, fault=None, progress=0, **fields)
 
         return await self.db.write(order, ctx, why="rebuild by request")
+
+    def _check_same_image(self, tx: Tx, ctx: Context, server: Server, image_id: str) -> None:
+        """A root volume keeps its data: only a new guest is made around it. Raises BadRequest for another image."""
+        for disk in self.disks_of(tx, server.id):
+            if disk.boot_index == 0:
+                known = self.disks.look(tx, ctx.elevated(), disk.volume_id).image_metadata
+                if known.get("image_id") == image_id:
+                    return
+        raise BadRequest("Unable to rebuild with a different image for a volume-backed server.")
 
     def _check_metadata(self, tx: Tx, server: Server, fields: dict[str, Any]) -> None:
         if "metadata" in fields:

@@ -11,7 +11,8 @@ from micronova.compute import db, states
 from micronova.compute.db import Fault, HostedServer, Server
 from micronova.compute.driver import GuestFacts, HostFacts
 from micronova.compute.insight import Insights
-from micronova.compute.power import Powers, found_power
+from micronova.compute.power import found_power
+from micronova.compute.volumes import Attaches
 from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import Error
@@ -23,7 +24,7 @@ LOG = logging.getLogger(__name__)
 WATCHED = (states.ACTIVE, states.STOPPED, states.PAUSED)
 
 
-class Reconciles(Powers, Insights):
+class Reconciles(Attaches, Insights):
     """The part of the compute manager that keeps this host and the database in agreement."""
 
     guests_in_memory = False
@@ -58,6 +59,7 @@ class Reconciles(Powers, Insights):
             # read again: a server may have come since
             servers = await self.db.read(lambda tx: db.hosted_servers(tx, self.host))
             await self._remove_strangers(guests, servers)
+        await self.shed_volumes(ctx, guests)
 
     @periodic(every=600)
     async def forget_image_copies(self, ctx: Context) -> None:

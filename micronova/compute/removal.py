@@ -1,10 +1,10 @@
-"""The end of a server: whatever its state and whatever runs for it, its guest, ports, claim and rows go."""
+"""The end of a server: whatever its state and whatever runs for it, its guest, ports, volumes, claim and rows go."""
 
 from micronova import tasks
 from micronova.compute import db, states
-from micronova.compute.base import ComputeBase
 from micronova.compute.build import sentence
 from micronova.compute.db import Server
+from micronova.compute.guest_disks import GuestDisks
 from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import Error, NotFound
@@ -14,7 +14,7 @@ from micronova.tasks import Task
 ANY_HOST = ""
 
 
-class Removes(ComputeBase):
+class Removes(GuestDisks):
     """The part of the compute manager that deletes servers."""
 
     async def delete(self, ctx: Context, id: str, *, rule: str = "servers:delete") -> None:
@@ -28,7 +28,7 @@ class Removes(ComputeBase):
             if server.task_state == states.DELETING:
                 return
             if not server.host:
-                self._forget(tx, server)
+                self._forget(tx, ctx, server)
                 return
             self.touch(tx, server, task_state=states.DELETING, progress=0)
             self.on(self._undertaker(tx, server)).remove.record(tx, ctx, id)
@@ -53,12 +53,13 @@ class Removes(ComputeBase):
         def forget(tx: Tx) -> None:
             server = tx.first(Server, id=id)
             if server is not None:
-                self._forget(tx, server)
+                self._forget(tx, ctx, server)
 
         await self.db.write(forget, ctx, why="its guest is gone")
 
-    def _forget(self, tx: Tx, server: Server) -> None:
+    def _forget(self, tx: Tx, ctx: Context, server: Server) -> None:
         self.scheduler.release(tx, server.id)
+        self.give_up(tx, ctx, server)
         db.forget_server(tx, server)
 
     async def settle_remove(self, ctx: Context, id: str, error: Error) -> None:

@@ -19,6 +19,7 @@ from micronova.http import Request, encode
 from micronova.microversion import Version
 from micronova.network.contract import NicInfo
 from micronova.network.summary import SeenNic
+from micronova.volume.servers import SeenDisk
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,7 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     user_data: Mapping[str, str] = {}
     groups: Mapping[str, Sequence[str]] = {}
     hosts: Mapping[str, str] = {}
+    disks: Mapping[str, Sequence[SeenDisk]] = {}
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +83,6 @@ class Show:
             "OS-EXT-STS:task_state": server.task_state,
             "OS-EXT-STS:vm_state": server.vm_state,
             "OS-EXT-STS:power_state": server.power_state,
-            "os-extended-volumes:volumes_attached": (),
         }
         self._extended(shown, server)
         return shown
@@ -90,6 +91,7 @@ class Show:
         """What other rows say of the server."""
         id = server.id
         shown: dict[str, Any] = {"addresses": self._addresses(server, beside, extended=True)}
+        shown["os-extended-volumes:volumes_attached"] = self._volumes(beside.disks.get(id, ()))
         names = beside.security_groups.get(id)
         if names:
             shown["security_groups"] = [{"name": name} for name in names]
@@ -108,6 +110,11 @@ class Show:
         return shown
 
     # -- parts
+
+    def _volumes(self, disks: Sequence[SeenDisk]) -> list[dict[str, Any]]:
+        if self._version < (2, 3):
+            return [{"id": disk.volume_id} for disk in disks]
+        return [{"id": disk.volume_id, "delete_on_termination": disk.delete_on_termination} for disk in disks]
 
     def _addresses(self, server: Server | ServerLine, beside: Beside, *, extended: bool) -> dict[str, Any]:
         if server.vm_state == states.BUILDING:

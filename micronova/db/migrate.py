@@ -20,7 +20,7 @@ from micronova.errors import ConfigError
 from micronova.plugins import Plugins
 from micronova.schema import metadata
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration in migrations/versions."""
 VERSION_TABLE = "alembic_version"
 EXISTS = {
@@ -47,7 +47,9 @@ def prepare(config: Config, *, upgrade: bool) -> None:
         revision = fill(engine, connection, ROWS)
     if revision != HEAD:
         _bring_up(config, revision, upgrade=upgrade)
-    further = [installed.load(plugins.MANAGERS, name, "managers") for name in config.options.managers]
+    options = config.options
+    further = [installed.load(plugins.MANAGERS, name, "managers") for name in options.managers]
+    further += [installed.load(plugins.MANAGERS, name, "network.strategies") for name in options.network.strategies]
     rows = [row for manager in further for row in manager.ROWS]
     if rows:
         with contextlib.closing(engine.connect(write=True)) as connection:

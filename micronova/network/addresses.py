@@ -52,9 +52,13 @@ class Addresses:
     def give_any(self, who: Claimant) -> tuple[FixedIp, ...]:
         """One address of each version the network has, and all that follow from the MAC.
 
-        Raises Conflict (IpAddressGenerationFailure) when a version has none left.
+        Raises Conflict when a version has none left, or no subnet is for this kind of port.
         """
         fitting = [subnet for subnet in self.subnets if _fits(subnet, who)]
+        if self.subnets and not fitting:
+            raise refusal(
+                "IpAddressGenerationFailureNoMatchingSubnet", "No valid service subnet for the given device owner."
+            )
         found = []
         for version in (4, 6):
             these = [s for s in fitting if s.ip_version == version and not automatic(s)]
@@ -155,7 +159,7 @@ class Addresses:
 
     def _give_this(self, subnet: Subnet, ip: str, who: Claimant) -> FixedIp:
         value = ipam.number(ip)
-        held = ip == self._room.strategy.gateway_here(subnet) and not who.is_router
+        held = ip == self._room.strategy_of(self._tx, subnet.network_id).gateway_here(subnet) and not who.is_router
         if held or db.is_taken(self._tx, subnet.id, ipam.key(value, subnet.ip_version)):
             raise refusal(
                 "IpAddressAlreadyAllocated", f"IP address {ip} already allocated in subnet {subnet.id}", ip=ip
@@ -212,7 +216,7 @@ def automatic(subnet: Subnet) -> bool:
 
 def _fits(subnet: Subnet, who: Claimant) -> bool:
     """Whether the subnet is for this kind of port; one for every kind is for this one too."""
-    return not subnet.service_types or any(who.device_owner.startswith(kind) for kind in subnet.service_types)
+    return not subnet.service_types or who.device_owner in subnet.service_types
 
 
 def _within(subnet: Subnet, ip: str) -> bool:

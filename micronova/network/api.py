@@ -15,15 +15,32 @@ from urllib.parse import urlencode
 from micronova import http
 from micronova.errors import Error
 from micronova.http import Answer, Api, Request, Route
-from micronova.network import api_about, api_quotas, api_routers, checks, listing, reading, wire
+from micronova.network import (
+    api_about,
+    api_agents,
+    api_qos,
+    api_quotas,
+    api_routers,
+    api_services,
+    api_topologies,
+    api_trunks,
+    checks,
+    listing,
+    reading,
+    wire,
+    wire_address_groups,
+    wire_qos,
+    wire_trunks,
+)
 from micronova.network.attributes import Asked, for_create, for_update
-from micronova.network.base import NetworkManager
 from micronova.network.collection import Collection, Found
+from micronova.network.manager import NetworkManager
+from micronova.network.nested import Nested
 from micronova.network.refusals import STATUSES, bad, refusal
-from micronova.network.resources import SECURITY_GROUP_RULE
 from micronova.options import Options
 
 PREFIX = "/network"
+SHOW = {**wire.SHOW, **wire_qos.SHOW, **wire_trunks.SHOW, **wire_address_groups.SHOW}
 GENERIC = {
     "BadRequest": "HTTPBadRequest",
     "NotFound": "HTTPNotFound",
@@ -46,6 +63,15 @@ def api(manager: NetworkManager, options: Options) -> Api:
         manager.security_group_rules,
         manager.routers,
         manager.floating_ips,
+        manager.port_forwardings,
+        manager.trunks,
+        manager.address_groups,
+        manager.qos_policies,
+        *manager.qos_rules,
+        manager.address_scopes,
+        manager.metering_labels,
+        manager.metering_rules,
+        manager.agents,
         manager.subnet_pools,
         manager.rbac_policies,
     )
@@ -53,7 +79,12 @@ def api(manager: NetworkManager, options: Options) -> Api:
     for collection in collections:
         routes += Handlers(collection, options.api.max_page).routes()
     routes += api_routers.routes(manager)
+    routes += api_agents.routes(manager)
+    routes += api_topologies.routes(manager)
     routes += api_quotas.routes(manager)
+    routes += api_trunks.routes(manager)
+    routes += api_services.routes(manager)
+    routes += api_qos.routes(manager, manager.qos_rules)
     routes += api_about.routes(manager, [collection.resource for collection in collections])
     return Api(name="network", prefix=PREFIX, routes=routes, render=render, statuses=STATUSES)
 
@@ -75,22 +106,23 @@ class Handlers:
         self._collection = collection
         self._resource = collection.resource
         self._noun, self._plural = collection.resource.noun, collection.resource.plural
-        self._show = wire.SHOW[self._noun]
+        self._show = SHOW[self._noun]
         self._lists = listing.Lists(collection.resource, collection.row)
         self._max_page = max_page
+        self._part = "inner" if self._resource.inside else "id"  # `id` is the parent's then
 
     def routes(self) -> list[Route]:
         """Routes of the collection, of one resource, and of its tags where it has any."""
         many = f"{reading.ROOT}/{self._resource.path}"
-        one = f"{many}/{{id}}"
-        found = [
+        one = f"{many}/{{{self._part}}}"
+        usual = [
             Route("GET", many, self.index),
             Route("POST", many, self.create),
             Route("GET", one, self.get),
+            Route("PUT", one, self.update),
             Route("DELETE", one, self.delete),
         ]
-        if self._resource is not SECURITY_GROUP_RULE:
-            found.append(Route("PUT", one, self.update))
+        found = [route for route in usual if route.method in self._resource.verbs]
         if "tags" in self._resource.named():
             found += Tags(self._collection).routes(f"{one}/tags")
         return found
@@ -98,7 +130,7 @@ class Handlers:
     async def index(self, request: Request) -> Any:
         hidden = self._hidden(request)
         page = listing.parse(self._lists, request, hidden, self._max_page)
-        found = await self._collection.find(request.ctx, page.search)
+        found = await self._of(request).find(request.ctx, page.search)
         body = {self._plural: self._shown(found, hidden, page.fields)[: page.most]}
         links = _links(request, page, body[self._plural], found.rows)
         return {**body, f"{self._plural}_links": links} if links else body
@@ -111,23 +143,23 @@ class Handlers:
             raise bad(f"Unable to find '{self._noun}' in request body")
         if not given:
             raise bad("Resources required")
-        asked = [for_create(self._resource, one) for one in given]
-        shown = self._shown(await self._collection.create(request.ctx, asked), self._hidden(request))
+        asked = [for_create(self._resource, _unwrapped(self._noun, one)) for one in given]
+        shown = self._shown(await self._of(request).create(request.ctx, asked), self._hidden(request))
         return Answer(status=201, body={self._plural: shown} if bulk else {self._noun: shown[0]})
 
     async def get(self, request: Request) -> Any:
-        found = await self._collection.get(request.ctx, self._id(request))
+        found = await self._of(request).get(request.ctx, self._id(request))
         shown = self._shown(found, self._hidden(request), listing.fields(request))
         return {self._noun: shown[0]}
 
     async def update(self, request: Request) -> Any:
         id, revision = self._id(request), _revision(request)
         asked = await self._asked_update(request)
-        found = await self._collection.update(request.ctx, id, asked, revision)
+        found = await self._of(request).update(request.ctx, id, asked, revision)
         return {self._noun: self._shown(found, self._hidden(request))[0]}
 
     async def delete(self, request: Request) -> Answer:
-        await self._collection.delete(request.ctx, self._id(request), _revision(request))
+        await self._of(request).delete(request.ctx, self._id(request), _revision(request))
         return Answer(status=204)
 
     async def _asked_update(self, request: Request) -> Asked:
@@ -137,7 +169,13 @@ class Handlers:
         return for_update(self._resource, body[self._noun])
 
     def _id(self, request: Request) -> str:
-        return reading.id_of(request, self._noun)
+        return reading.id_of(request, self._noun, self._part)
+
+    def _of(self, request: Request) -> Collection[Any]:
+        """The collection that the path names: one inside of another resource is the parent's own."""
+        if not isinstance(self._collection, Nested):
+            return self._collection
+        return self._collection.within(reading.id_of(request, self._resource.inside))
 
     def _hidden(self, request: Request) -> tuple[str, ...]:
         return wire.hidden_from(self._collection.room.policy, request.ctx, self._noun)
@@ -233,6 +271,11 @@ def _revision(request: Request) -> int | None:
     return int(found[1])
 
 
+def _unwrapped(noun: str, given: Any) -> Any:
+    """One of many, which clients may put into an envelope of its own."""
+    return given[noun] if isinstance(given, dict) and set(given) == {noun} else given
+
+
 def _tags(given: Any) -> tuple[str, ...]:
     try:
         found: tuple[str, ...] = checks.tags(given)
@@ -248,20 +291,22 @@ def _no_tag(request: Request) -> Error:
 def _links(request: Request, page: listing.Page, shown: Sequence[Any], rows: Sequence[Any]) -> list[dict[str, str]]:
     """Links to the pages before and behind this one (Networking API reference, "Pagination")."""
     count, asked = len(shown), page.asked_limit
-    if not rows or (asked is None and len(rows) <= page.most):
+    if asked is None and len(rows) <= page.most:
         return []
     full = asked is None or count >= min(asked, page.most)
     links = []
     if full or page.search.reverse:
-        links.append({"rel": "next", "href": _link(request, rows[count - 1].id, reverse=False)})
-    if page.search.marker and (full or not page.search.reverse):
-        links.append({"rel": "previous", "href": _link(request, rows[0].id, reverse=True)})
+        links.append({"rel": "next", "href": _link(request, rows[count - 1].id if rows else None, reverse=False)})
+    if full or not page.search.reverse:
+        links.append({"rel": "previous", "href": _link(request, rows[0].id if rows else None, reverse=True)})
     return links
 
 
-def _link(request: Request, marker: str, *, reverse: bool) -> str:
+def _link(request: Request, marker: str | None, *, reverse: bool) -> str:
+    """The list behind, or before, the row `marker`; from its end where there is none."""
     kept = [(name, value) for name, value in request.query() if name not in ("marker", "page_reverse")]
-    kept.append(("marker", marker))
+    if marker is not None:
+        kept.append(("marker", marker))
     if reverse:
         kept.append(("page_reverse", "True"))
     return f"{request.base_url}{request.http.path}?{urlencode(kept)}"

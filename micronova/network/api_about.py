@@ -1,22 +1,18 @@
-"""What the network API says of itself: versions, extensions, agents, zones, service providers, free addresses."""
+"""What the network API says of itself: versions, extensions, zones, service providers, free addresses."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from micronova import heartbeat
+import msgspec
+
 from micronova.db import Tx
-from micronova.heartbeat import ServiceRow
 from micronova.http import Request, Route
-from micronova.network import checks, db, ipam, listing, reading
+from micronova.network import checks, db, ipam, listing, reading, zones
 from micronova.network.attributes import Resource
-from micronova.network.base import NetworkManager
 from micronova.network.db import Network, Subnet
 from micronova.network.extensions import EXTENSIONS, UPDATED
-from micronova.network.refusals import bad, missing
-
-TOPIC = "network"
-AGENT_TYPE = "Micronova network agent"
+from micronova.network.manager import NetworkManager
+from micronova.network.refusals import bad, invalid, missing
 
 
 def routes(manager: NetworkManager, resources: Sequence[Resource]) -> list[Route]:
@@ -28,8 +24,6 @@ def routes(manager: NetworkManager, resources: Sequence[Resource]) -> list[Route
         Route("GET", root, about.version, public=True),
         Route("GET", f"{root}/extensions", about.extensions),
         Route("GET", f"{root}/extensions/{{id}}", about.extension),
-        Route("GET", f"{root}/agents", about.agents),
-        Route("GET", f"{root}/agents/{{id}}", about.agent),
         Route("GET", f"{root}/availability_zones", about.zones),
         Route("GET", f"{root}/service-providers", about.providers),
         Route("GET", f"{root}/network-ip-availabilities", about.availabilities),
@@ -59,6 +53,7 @@ class About:
                     "links": [{"rel": "self", "href": f"{root}/{resource.path}"}],
                 }
                 for resource in self._resources
+                if not resource.inside
             ]
         }
 
@@ -71,25 +66,20 @@ class About:
             raise missing("extension", checks.short(alias))
         return {"extension": _extension(alias)}
 
-    async def agents(self, request: Request) -> Any:
-        """The hosts' network services; only for administrators, as in Neutron."""
-        if not self._may(request, "get_agent"):
-            return {"agents": []}
-        shown = [self._agent(row) for row in await self._services()]
-        filters = [(name, value) for name, value in request.query() if name not in listing.RESERVED]
-        found = [one for one in shown if all(_matches(one, name, value) for name, value in filters)]
-        wanted = listing.fields(request)
-        return {"agents": [{k: v for k, v in one.items() if not wanted or k in wanted} for one in found]}
-
-    async def agent(self, request: Request) -> Any:
-        found = [row for row in await self._services() if row.id == request.path["id"]]
-        if not found or not self._may(request, "get_agent"):
-            raise missing("agent", checks.short(request.path["id"]))
-        return {"agent": self._agent(found[0])}
-
     async def zones(self, request: Request) -> Any:
-        zones = sorted({row.zone for row in await self._services()} | {self._room.zone})
-        return {"availability_zones": [{"name": zone, "resource": "network", "state": "available"} for zone in zones]}
+        filters = [(name, value) for name, value in request.query() if name not in listing.RESERVED]
+        unknown = [name for name, _ in filters if name not in zones.Zone.__struct_fields__]
+        if unknown:
+            raise invalid(f"['{checks.short(unknown[0])}'] is invalid attribute for filtering")
+        found = await self._room.db.read(lambda tx: zones.all_zones(tx, self._room.zone))
+        wanted, fields = _by_name(filters), listing.fields(request)
+        return {
+            "availability_zones": [
+                {name: value for name, value in msgspec.structs.asdict(zone).items() if not fields or name in fields}
+                for zone in found
+                if all(getattr(zone, name) in values for name, values in wanted.items())
+            ]
+        }
 
     async def providers(self, request: Request) -> Any:
         return {"service_providers": []}
@@ -129,40 +119,17 @@ class About:
     def _may(self, request: Request, rule: str) -> bool:
         return self._room.policy.allows(request.ctx, rule)
 
-    async def _services(self) -> list[ServiceRow]:
-        return await self._room.db.read(lambda tx: heartbeat.services(tx, topic=TOPIC))
-
-    def _agent(self, row: ServiceRow) -> dict[str, Any]:
-        down = self._manager.config.options.service.down_seconds
-        return {
-            "id": row.id,
-            "agent_type": AGENT_TYPE,
-            "binary": row.binary,
-            "topic": row.topic,
-            "host": row.host,
-            "availability_zone": row.zone,
-            "admin_state_up": not row.disabled,
-            "alive": heartbeat.is_up(row, self._room.clock.now(), down),
-            "created_at": _moment(row.created_at),
-            "started_at": _moment(row.created_at),
-            "heartbeat_timestamp": _moment(row.seen_at),
-            "description": row.disabled_reason,
-            "resources_synced": None,
-            "configurations": {"driver": type(self._manager.driver).__name__},
-        }
-
 
 def _extension(alias: str) -> dict[str, Any]:
     name = EXTENSIONS[alias]
     return {"alias": alias, "name": name, "description": name, "updated": UPDATED, "links": []}
 
 
-def _matches(shown: dict[str, Any], name: str, value: str) -> bool:
-    return name in shown and str(shown[name]).lower() == value.lower()
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+def _by_name(pairs: Sequence[tuple[str, str]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, set()).add(value)
+    return found
 
 
 def _ip_version(value: str) -> int:

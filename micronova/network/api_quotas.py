@@ -8,7 +8,7 @@ from typing import Any
 
 from micronova.http import Answer, Request, Route
 from micronova.network import checks, quotas, reading
-from micronova.network.base import NetworkManager
+from micronova.network.manager import NetworkManager
 from micronova.network.refusals import bad, refusal
 
 LIMIT = checks.integer(-1)

@@ -10,7 +10,7 @@ from typing import Any
 from micronova.http import Request, Route
 from micronova.network import checks, reading, resources, wire
 from micronova.network.attributes import for_update
-from micronova.network.base import NetworkManager
+from micronova.network.manager import NetworkManager
 from micronova.network.refusals import bad, wrong
 from micronova.network.router_interfaces import Asked, Interface
 

@@ -38,15 +38,28 @@ class Attribute(msgspec.Struct, frozen=True):
 
 
 class Resource(msgspec.Struct, frozen=True):
-    """A kind of resource. `noun` and `plural` as in bodies; paths have dashes."""
+    """A kind of resource. `noun` and `plural` as in bodies.
+
+    A path begins with `folder`, in which `{id}` is the parent's id; it has dashes, but not inside of another one.
+    """
 
     noun: str
     plural: str
     attributes: tuple[Attribute, ...]
+    folder: str = ""
+    inside: str = ""
+    """The noun of its parent, for what lives inside of another resource."""
+    verbs: tuple[str, ...] = ("GET", "POST", "PUT", "DELETE")
+    """What clients may do to it."""
 
     @property
     def path(self) -> str:
-        return self.plural.replace("_", "-")
+        return self.folder + (self.plural if self.inside else self.plural.replace("_", "-"))
+
+    @property
+    def ruled(self) -> str:
+        """What policy rules call it."""
+        return f"{self.inside}_{self.noun}" if self.inside else self.noun
 
     def named(self) -> dict[str, Attribute]:
         return {attribute.name: attribute for attribute in self.attributes}
@@ -122,4 +135,4 @@ def _checked(attribute: Attribute, value: Any) -> Any:
 
 
 def _rules(verb: str, resource: Resource, named: Mapping[str, Attribute], body: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(f"{verb}_{resource.noun}:{name}" for name in body if named[name].guarded)
+    return tuple(f"{verb}_{resource.ruled}:{name}" for name in body if named[name].guarded)

@@ -97,6 +97,14 @@ def integer(least: int, most: int = INTEGER_MOST) -> Check:
     return check
 
 
+def ip_version(value: Any) -> int:
+    """4 or 6."""
+    found: int = integer(4, 6)(value)
+    if found == 5:
+        raise ValueError(f"'{found}' is not in [4, 6]")
+    return found
+
+
 def uuid(value: Any) -> str:
     if not isinstance(value, str) or not UUID.fullmatch(value.lower()):
         raise ValueError(f"'{short(value)}' is not a valid UUID")
@@ -145,6 +153,11 @@ def subnet_cidr(value: Any) -> str:
     if net.prefixlen == 0 or net.is_multicast or net.is_loopback or net.is_link_local:
         raise ValueError(f"'{short(value)}' is no range for guests")
     return found
+
+
+def pool_cidr(value: Any) -> str:
+    """A range that subnets may be cut from, its host bits cleared."""
+    return subnet_cidr(cidr(value))
 
 
 def address_or_range(value: Any) -> str:

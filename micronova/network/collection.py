@@ -159,10 +159,14 @@ class Collection(Generic[R]):
             raise missing(self.noun, id)
         return row
 
+    def marked(self, tx: Tx, ctx: Context, id: str) -> R:
+        """The row behind which a page starts. Raises NotFound."""
+        return self.visible(tx, ctx, id)
+
     def owned(self, tx: Tx, ctx: Context, id: str, verb: str, revision: int | None) -> R:
         """The row if the caller may do this to it. Raises NotFound, Forbidden, Stale for another revision."""
         row = self.visible(tx, ctx, id)
-        self._pass(ctx, (f"{verb}_{self.noun}",), self.target(tx, row))
+        self._pass(ctx, (f"{verb}_{self.resource.ruled}",), self.target(tx, row))
         if revision is not None and row.revision != revision:
             raise refusal(
                 "RevisionNumberConstraintFailed",
@@ -183,10 +187,13 @@ class Collection(Generic[R]):
 
     def search(self, tx: Tx, ctx: Context, search: Search) -> list[R]:
         """The rows that match, of those the caller sees."""
+        return self.matching(tx, ctx, search, [{}] if ctx.is_admin else self.scopes(tx, ctx) if ctx.project_id else [])
+
+    def matching(self, tx: Tx, ctx: Context, search: Search, scopes: Sequence[Where]) -> list[R]:
+        """The rows that match and fulfil one of the conditions."""
         order = _full_order(search)
-        after = self.visible(tx, ctx, search.marker) if search.marker else None
+        after = self.marked(tx, ctx, search.marker) if search.marker else None
         most = None if search.tests else search.limit
-        scopes: list[Where] = [{}] if ctx.is_admin else self.scopes(tx, ctx) if ctx.project_id else []
         asked = dict(search.where)
         for name, values in search.related.items():
             ids = self.related(tx, name, values)
@@ -203,10 +210,14 @@ class Collection(Generic[R]):
         rows = rows[: search.limit]
         return rows[::-1] if search.reverse else rows
 
+    def create_one(self, tx: Tx, ctx: Context, asked: Asked) -> R:
+        """One more, as part of a larger transaction. Raises what makes it impossible."""
+        return self._create_one(tx, ctx, asked)
+
     def _create_one(self, tx: Tx, ctx: Context, asked: Asked) -> R:
         values = {**asked.values, "project_id": self._project(ctx, asked.values.get("project_id"))}
         target = self.new_target(tx, ctx, values)
-        rules = (f"create_{self.noun}", *asked.rules, *self.further_rules("create", asked.values))
+        rules = (f"create_{self.resource.ruled}", *asked.rules, *self.further_rules("create", asked.values))
         self._pass(ctx, rules, target)
         quotas.admit(tx, self.room.quota, values["project_id"], self.noun)
         return self.insert(tx, ctx, values)

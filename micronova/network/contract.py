@@ -12,10 +12,25 @@ class NicRequest(msgspec.Struct, frozen=True, kw_only=True):
     tag: str | None = None
 
 
+class NicAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """An address of an interface, and what its guest needs to use it.
+
+    `mode` is how the guest comes by it: "dhcp", or by IPv6's "slaac", "dhcpv6-stateless", "dhcpv6-stateful"; "static"
+    where nobody there tells it. `routes` are (destination, next hop), the one by the gateway first.
+    """
+
+    ip: str
+    cidr: str
+    mode: str
+    routes: tuple[tuple[str, str], ...] = ()
+    dns: tuple[str, ...] = ()
+
+
 class NicInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One interface of a server. `fixed_ips` are (subnet_id, ip, ip_version); `created`: the cloud made the port.
 
-    `status` is its port's: ACTIVE when it is real on the server's host.
+    `status` is its port's: ACTIVE when it is real on the server's host. `addresses` say more of `fixed_ips`, for the
+    guest itself; elsewhere they are left out.
     """
 
     port_id: str
@@ -29,6 +44,7 @@ class NicInfo(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int = 1500
     device_id: str = ""
     status: str = "ACTIVE"
+    addresses: tuple[NicAddress, ...] = ()
 
 
 class Plugged(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """What a network implementation must be able to do on one host. Knows no database, project or other host."""
 
+import re
 import socket
 from typing import Protocol
 
@@ -46,6 +47,12 @@ class WayOutSpec(msgspec.Struct, frozen=True, kw_only=True):
     network_id: str
     snat: bool
     addresses: tuple[str, ...] = ()
+    direct: tuple[str, ...] = ()
+    """Subnets whose addresses are known there, so that they leave as they are in any case."""
+
+    def hides(self, subnet_id: str) -> bool:
+        """Whether guests of the subnet leave as somebody else."""
+        return self.snat and subnet_id not in self.direct
 
 
 class RouterSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,11 +72,50 @@ class RouterSpec(msgspec.Struct, frozen=True, kw_only=True):
     up: bool = True
 
 
+class RateSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How much may pass: so many kilobits (1000) a second, and so many at once; `burst_kbit` 0 leaves that open."""
+
+    kbps: int
+    burst_kbit: int = 0
+
+
+class QosSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done to a guest's packets: `egress` limits what it sends, `ingress` what it gets; what it sends is
+    marked `dscp`."""
+
+    egress: RateSpec | None = None
+    ingress: RateSpec | None = None
+    dscp: int | None = None
+
+
+NO_QOS = QosSpec()
+"""No limit and no mark."""
+
+
 class FloatingSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A floating IP of a port on this host: who asks for `floating_ip` meets `fixed_ip`, which leaves as it."""
+    """A floating IP of a port on this host: who asks for `floating_ip` meets `fixed_ip`, which leaves as it.
+
+    `qos` limits what passes by it; nothing is marked.
+    """
 
     floating_ip: str
     fixed_ip: str
+    port_id: str
+    qos: QosSpec = NO_QOS
+
+
+class ForwardingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Some ports of a floating IP that stand for ports of a guest here: who asks for those meets `fixed_ip`.
+
+    `outer` and `inner` are first and last ports; either there are as many of both, each standing for its own one, or
+    `inner` is one port. `protocol` is "tcp", "udp" or "sctp". The guest doesn't leave as the floating IP.
+    """
+
+    floating_ip: str
+    protocol: str
+    outer: tuple[int, int]
+    fixed_ip: str
+    inner: tuple[int, int]
     port_id: str
 
 
@@ -86,6 +132,9 @@ class SegmentSpec(msgspec.Struct, frozen=True, kw_only=True):
     `network_type` "flat": the host's bridge of `physical_network`, or a bridge that ends at this host when that is
     None. "vlan": VLAN `id` on `physical_network`. "vxlan": VNI `id`, from this host's address `local` to `peers`;
     packets for everybody go to each of them, those for one MAC to the peer that has it.
+
+    `neighbours` are (address, MAC) of the network's ports on other hosts: since nothing of the gateway here leaves this
+    host, it can't ask for them and has to know them.
     """
 
     network_type: str = "flat"
@@ -93,6 +142,7 @@ class SegmentSpec(msgspec.Struct, frozen=True, kw_only=True):
     id: int | None = None
     local: str = ""
     peers: tuple[TunnelPeer, ...] = ()
+    neighbours: tuple[tuple[str, str], ...] = ()
 
 
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,8 +151,8 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     Where the host is a subnet's gateway, DHCP, DNS and metadata are served from the gateway's address.
     `segment` joins it with the same network on other hosts; each host is the gateway and DHCP server of its own ports
     only, so neither what these say nor what asks for them leaves by it. A subnet of none of the `routers` has the way
-    out that `nat` says. The networks that are peers in `routers` are ensured on this host too. `floating` are of ports
-    here.
+    out that `nat` says. The networks that are peers in `routers` are ensured on this host too. `floating` and
+    `forwardings` are of ports here.
     """
 
     id: str
@@ -113,6 +163,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     nat: bool = True
     routers: tuple[RouterSpec, ...] = ()
     floating: tuple[FloatingSpec, ...] = ()
+    forwardings: tuple[ForwardingSpec, ...] = ()
 
 
 class RuleSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,12 +190,37 @@ class GroupSpec(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
 
 
+DHCP_OPTION = re.compile(r"(tag:!?[A-Za-z0-9_-]+,)*[A-Za-z0-9-]+", re.ASCII)
+
+
+class DhcpOptionSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A DHCP option of one port. `name` matches DHCP_OPTION: as in dnsmasq's tables or a number, after tags
+    ("tag:!ipxe,67") that further limit who gets it.
+
+    `value` is as dnsmasq's configuration has it, one line; "" holds back what the subnet says.
+    """
+
+    name: str
+    value: str
+    ip_version: int = 4
+
+
+class ParentSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The port that carries this one: its guest's frames with the tag `vlan` are this one's. Both are on this host."""
+
+    port_id: str
+    device: str
+    vlan: int
+
+
 class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A port on this host: the guest's MAC and addresses, and what may pass.
 
     `device` is the host interface to make (1 to 15 letters, digits, `-`, `_`, `.`); one that is there already
-    is taken over, and given back on removal. `secured` False switches off both filters and anti-spoofing.
-    `allowed_pairs` are further (MAC, CIDR) the guest may use. `leases` are what DHCP gives to its MAC.
+    is taken over, and given back on removal. `secured` False switches off filters and anti-spoofing, but not `qos`.
+    `allowed_pairs` are further (MAC, CIDR) the guest may use. `leases` are what DHCP gives to its MAC, with
+    `dhcp_options` beside what the subnet says or in place of it.
+    One with a `parent` has no guest of its own: `device` leads to the parent's guest, who tags its frames.
     """
 
     id: str
@@ -156,6 +232,9 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
     secured: bool = True
     allowed_pairs: tuple[tuple[str, str], ...] = ()
     leases: tuple[Lease, ...] = ()
+    dhcp_options: tuple[DhcpOptionSpec, ...] = ()
+    parent: ParentSpec | None = None
+    qos: QosSpec = NO_QOS
     up: bool = True
 
 

@@ -4,16 +4,27 @@ from collections.abc import Sequence
 
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.network import db, ipam, networks, resources, standing
+from micronova.network import db, ipam, networks, qos_policies, resources, standing
 from micronova.network.attributes import Values
 from micronova.network.collection import Collection, Found
-from micronova.network.db import FixedIp, FloatingIp, Network, Port, Router, RouterPort, Subnet
+from micronova.network.db import (
+    FixedIp,
+    FloatingIp,
+    Network,
+    Port,
+    PortForwarding,
+    Router,
+    RouterPort,
+    Subnet,
+    forwardings_of,
+)
 from micronova.network.ports import Ports
 from micronova.network.refusals import bad_for, refusal
 from micronova.network.room import Room
 
 OWNER = "network:floatingip"
 NO_STATUS = "N/A"
+NEEDED_ON_HOSTS = ("port_id", "fixed_ip_address", "qos_policy_id")
 
 
 class FloatingIps(Collection[FloatingIp]):
@@ -27,9 +38,11 @@ class FloatingIps(Collection[FloatingIp]):
         self._ports = ports
 
     def found(self, tx: Tx, rows: Sequence[FloatingIp]) -> Found[FloatingIp]:
-        """The floating IPs with the ports they stand for."""
+        """The floating IPs with the ports they stand for (None for none), and then their forwardings."""
         ports = db.find_all(tx, Port, (row.port_id for row in rows if row.port_id))
-        return Found(list(rows), {row.id: [ports[row.port_id]] for row in rows if row.port_id})
+        forwardings = forwardings_of(tx, (row.id for row in rows))
+        parts = {row.id: [ports.get(row.port_id or ""), *forwardings.get(row.id, ())] for row in rows}
+        return Found(list(rows), parts)
 
     def insert(self, tx: Tx, ctx: Context, values: Values) -> FloatingIp:
         """Give it an address that no other has, and have it stand for a port where one is named."""
@@ -37,6 +50,7 @@ class FloatingIps(Collection[FloatingIp]):
         if not network.external:
             raise bad_for("floatingip", f"Network {network.id} is not a valid external network")
         port_id, fixed_ip = values.pop("port_id", None), values.pop("fixed_ip_address", None)
+        qos_policies.usable(tx, ctx, values.get("qos_policy_id"))
         values = self.standard(tx, values)
         holder = self._holder(tx, ctx, network, values)
         row = FloatingIp(**values, floating_ip_address=holder.fixed_ips[0].ip, holder_id=holder.id)
@@ -48,19 +62,22 @@ class FloatingIps(Collection[FloatingIp]):
 
     def alter(self, tx: Tx, ctx: Context, row: FloatingIp, values: Values) -> FloatingIp:
         """It stands for what is asked for; the hosts of the port it leaves and of the one it meets follow."""
-        values = dict(values)
+        values = dict(values) or {"port_id": None}  # nothing asked for is an old way to take it off
         fixed_ip = values.pop("fixed_ip_address", None)
         if "port_id" in values:
             values.update(self._place(tx, ctx, row, values.pop("port_id"), fixed_ip))
         elif fixed_ip is not None:
             values.update(self._place(tx, ctx, row, row.port_id, fixed_ip))
+        if "qos_policy_id" in values:
+            qos_policies.replaceable(tx, ctx, row.qos_policy_id, values["qos_policy_id"])
         changed = self.touch(tx, row, values)
-        if (row.port_id, row.fixed_ip_address) != (changed.port_id, changed.fixed_ip_address):
+        if any(getattr(row, name) != getattr(changed, name) for name in NEEDED_ON_HOSTS):
             self._tell(tx, ctx, row, changed)
         return changed
 
     def erase(self, tx: Tx, ctx: Context, row: FloatingIp) -> None:
-        """The address is free."""
+        """The address is free. Raises InUse while it has forwardings."""
+        _check_no_forwarding(tx, row)
         holder = tx.get(Port, row.holder_id)
         tx.delete(row)
         self._ports.remove(tx, ctx, holder)
@@ -105,7 +122,8 @@ class FloatingIps(Collection[FloatingIp]):
         if port_id is None:
             if fixed_ip is not None:
                 raise bad_for("floatingip", "fixed_ip_address cannot be specified without a port_id")
-            return standing.FREE
+            return {} if row.port_id is None else standing.FREE
+        _check_no_forwarding(tx, row)
         port = self._ports.visible(tx, ctx, port_id)
         if port.project_id != row.project_id and not ctx.is_admin:
             raise bad_for(
@@ -114,8 +132,13 @@ class FloatingIps(Collection[FloatingIp]):
                 "be bound",
             )
         fixed = _chosen(port, fixed_ip)
-        router_id = self._router(tx, row, port, fixed)
+        router_id = self.router_for(tx, row, port, fixed)
         self._check_alone(tx, row, port, fixed)
+        if tx.count(PortForwarding, internal_port_id=port.id):
+            raise refusal(
+                "PortHasPortForwarding",
+                f"Cannot associate floating IP to port {port.id} because it already has a Port Forwarding binding.",
+            )
         return {
             "port_id": port.id,
             "fixed_ip_address": fixed.ip,
@@ -124,7 +147,7 @@ class FloatingIps(Collection[FloatingIp]):
             "status": "ACTIVE",
         }
 
-    def _router(self, tx: Tx, row: FloatingIp, port: Port, fixed: FixedIp) -> str:
+    def router_for(self, tx: Tx, row: FloatingIp, port: Port, fixed: FixedIp) -> str:
         """The router by which the external network is reached from the address; its gateway's, if there are several."""
         subnet = tx.get(Subnet, fixed.subnet_id)
         links = tx.find(RouterPort, network_id=port.network_id, order=(("id", True),))
@@ -172,6 +195,12 @@ def addresses_of(tx: Tx, port_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
         for row in tx.find(FloatingIp, port_id=list(port_ids), order=(("floating_ip_address", True), ("id", True))):
             found.setdefault(str(row.port_id), []).append(row.floating_ip_address)
     return {id: tuple(ips) for id, ips in found.items()}
+
+
+def _check_no_forwarding(tx: Tx, row: FloatingIp) -> None:
+    """Raises InUse while some of its ports stand for somebody's."""
+    if tx.count(PortForwarding, floatingip_id=row.id):
+        raise refusal("FipInUseByPortForwarding", f"Floating IP {row.id} in use by Port Forwarding resources.")
 
 
 def _chosen(port: Port, asked: str | None) -> FixedIp:

@@ -20,6 +20,7 @@ from micronova.network.refusals import bad, invalid
 Test = Callable[[Any], bool]
 RESERVED = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")
 EXACT_IP = "ip_address="
+OF_AGENTS = ("alive", "agent_type")
 MOMENTS = ("created_at", "updated_at")
 NUMBER = 2**63 - 1
 
@@ -81,6 +82,8 @@ def _related(lists: Lists, filters: dict[str, list[str]]) -> dict[str, tuple[str
         ips = [value.removeprefix(EXACT_IP) for value in filters.get("fixed_ips", ()) if value.startswith(EXACT_IP)]
         groups = filters.get("security_groups", ())
         found = {name: tuple(values) for name, values in (("ip", ips), ("group", groups)) if values}
+    if "alive" in lists.named:
+        found = {name: tuple(filters.pop(name)) for name in OF_AGENTS if name in filters}
     return found
 
 

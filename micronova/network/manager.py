@@ -1,36 +1,47 @@
-"""NetworkManager: what all strategies have in common. A strategy is a thin subclass that fills in the hooks.
+"""NetworkManager: the front of the room. What carries a network is the matter of the strategy of its type.
 
 The room's resources are collections, one a noun, which decide; the host side makes them real through the driver.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from micronova.context import Context
 from micronova.db import Database, Tx
 from micronova.errors import Duplicate
 from micronova.manager import Runtime, periodic, remote, task
-from micronova.network import servers
+from micronova.network import hosting, servers
+from micronova.network.address_groups import AddressGroups
+from micronova.network.address_scopes import AddressScopes
+from micronova.network.agents import Agents
 from micronova.network.contract import NicInfo, NicRequest, Plugged
-from micronova.network.db import Network, Port, Subnet
+from micronova.network.db import Network
 from micronova.network.driver import NetworkDriver
 from micronova.network.floating_ips import FloatingIps
 from micronova.network.host import HostSide, SocketDropper, SocketTaker
+from micronova.network.hosting import AgentHosting
+from micronova.network.metering import MeteringLabels, MeteringRules
 from micronova.network.networks import Networks
+from micronova.network.port_forwardings import PortForwardings
 from micronova.network.ports import Ports
+from micronova.network.qos_policies import QosPolicies
+from micronova.network.qos_rules import BandwidthLimitRules, DscpMarkingRules, MinimumBandwidthRules, QosRules
 from micronova.network.rbac_policies import RbacPolicies
-from micronova.network.room import HOST_RESOURCE, Room, Segment, Vif
+from micronova.network.room import HOST_RESOURCE, Room
 from micronova.network.router_interfaces import Asked, Interface, RouterInterfaces
 from micronova.network.routers import Routers
 from micronova.network.security_groups import SecurityGroups
 from micronova.network.security_rules import SecurityGroupRules
 from micronova.network.servers import ServerPlace, ServerPorts
+from micronova.network.strategies.base import StrategyManager
+from micronova.network.strategy import Hooks, Strategies
 from micronova.network.subnet_pools import SubnetPools
 from micronova.network.subnets import Subnets
+from micronova.network.topologies import Makers, Topologies
 from micronova.network.tracing import Tracing
+from micronova.network.trunks import Trunks
 from micronova.policy import Policy
-from micronova.tasks import Task
 
 ALLOCATION_TRIES = 20
 T = TypeVar("T")
@@ -40,8 +51,6 @@ class NetworkManager(Tracing):
     """Networks, subnets, ports, addresses and security groups, and what of them is real on this host."""
 
     topic = "network"
-    network_types: ClassVar[tuple[str, ...]] = ()
-    """The types of network a strategy can make; the first is taken when none is asked for."""
 
     def __init__(
         self,
@@ -51,7 +60,9 @@ class NetworkManager(Tracing):
         *,
         driver: NetworkDriver,
         policy: Policy,
+        strategies: Sequence[StrategyManager],
     ) -> None:
+        """Raises ConfigError when two of the strategies carry the same type of network, or there is none."""
         super().__init__(runtime, host, db_driver)
         options = self.config.options
         self.driver = driver
@@ -63,9 +74,12 @@ class NetworkManager(Tracing):
             options=options.network,
             quota=options.quota,
             zone=options.service.zone,
-            strategy=self,
-            refresh=self._record_refresh,
+            strategies=Strategies(strategies, Hooks(options.network.mtu)),
+            refresh=lambda tx, ctx, host: self.on(host).refresh.record(tx, ctx, host),
+            follow=lambda tx, ctx, host, *news: self.on(host).follow.record(tx, ctx, host, *news),
         )
+        for strategy in strategies:
+            strategy.enter(self.room)
         self.networks = Networks(self.room)
         self.subnets = Subnets(self.room)
         self.ports = Ports(self.room)
@@ -74,44 +88,31 @@ class NetworkManager(Tracing):
         self.routers = Routers(self.room, self.ports)
         self.router_interfaces = RouterInterfaces(self.room, self.routers, self.ports)
         self.floating_ips = FloatingIps(self.room, self.ports)
+        self.port_forwardings = PortForwardings(self.room, self.floating_ips, self.ports)
         self.subnet_pools = SubnetPools(self.room)
+        self.address_groups = AddressGroups(self.room)
+        self.trunks = Trunks(self.room, self.ports)
+        self.qos_policies = QosPolicies(self.room)
+        rules = (BandwidthLimitRules, DscpMarkingRules, MinimumBandwidthRules)
+        self.qos_rules: tuple[QosRules, ...] = tuple(one(self.room, self.qos_policies) for one in rules)
         self.rbac_policies = RbacPolicies(self.room)
+        self.address_scopes = AddressScopes(self.room)
+        self.metering_labels = MeteringLabels(self.room)
+        self.metering_rules = MeteringRules(self.room)
+        self.agents = Agents(self.room, options.service.down_seconds)
+        self.dhcp_hosting = AgentHosting(hosting.DHCP, self.agents, self.networks)
+        self.l3_hosting = AgentHosting(hosting.L3, self.agents, self.routers)
+        makers = Makers(self.networks, self.subnets, self.routers, self.router_interfaces)
+        self.topologies = Topologies(self.room, makers)
         self.servers = ServerPorts(self.room, self.ports)
         self.here = HostSide(self.room, self.host, driver)
-
-    # -- hooks of the strategy
-
-    def choose_segment(self, tx: Tx, asked: Segment) -> Segment:
-        """See Strategy."""
-        raise NotImplementedError
-
-    def largest_mtu(self, network_type: str) -> int:
-        """The configured MTU: nothing is wrapped around the packets."""
-        return self.config.options.network.mtu
-
-    def wants_dhcp(self, subnet: Subnet) -> bool:
-        """DHCP where the subnet asks for it."""
-        return subnet.enable_dhcp
-
-    def nat(self, network: Network) -> bool:
-        """Behind the host's address, but for external networks, whose addresses the world knows."""
-        return not network.external
-
-    def gateway_here(self, subnet: Subnet) -> str | None:
-        """Every host is the gateway of its own ports."""
-        return subnet.gateway_ip
-
-    def vif(self, port: Port) -> Vif:
-        """An interface on the host's bridge, filtered by the host."""
-        if not port.host:
-            return Vif("unbound", {})
-        return Vif("bridge", {"connectivity": "l2", "port_filter": port.port_security_enabled})
 
     # -- this host
 
     async def init_host(self, ctx: Context) -> None:
         """This host has the networks and ports of its rows, and no others. Raises DriverError when it can't serve."""
         await self.here.open()
+        await self.agents.announce(ctx, self.host)
 
     async def close_host(self) -> None:
         """Let go of the driver; what guests use stays."""
@@ -120,12 +121,18 @@ class NetworkManager(Tracing):
     @periodic(every=10)
     async def reconcile(self, ctx: Context) -> None:
         """Bring this host's networks and ports and their rows back to agreement."""
+        await self.agents.announce(ctx, self.host)
         await self.here.look()
 
     @task(deadline=600, resource=HOST_RESOURCE, retries=8)
     async def refresh(self, ctx: Context, host: str) -> None:
         """This host follows what was changed. What can't be done in time is left to `reconcile`."""
         await self.here.settle(full=False)
+
+    @task(deadline=600, resource=HOST_RESOURCE, retries=8)
+    async def follow(self, ctx: Context, host: str, networks: tuple[str, ...], groups: tuple[str, ...]) -> None:
+        """This host knows where ports of these networks are elsewhere, and who is in these groups."""
+        await self.here.follow(networks, groups)
 
     @property
     def on_metadata_socket(self) -> SocketTaker | None:
@@ -208,6 +215,10 @@ class NetworkManager(Tracing):
         """The interfaces of these servers in order; servers without any are missing."""
         return await self.db.read(lambda tx: self.servers.nics(tx, server_ids))
 
+    async def guest_nics(self, ctx: Context, server_id: str) -> tuple[NicInfo, ...]:
+        """The server's interfaces in order, with all that its guest needs to use their addresses."""
+        return await self.db.read(lambda tx: self.servers.guest_nics(tx, server_id))
+
     async def security_groups_of(self, ctx: Context, server_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """The names of the groups that these servers' ports are in."""
         return await self.db.read(lambda tx: self.servers.group_names(tx, server_ids))
@@ -215,6 +226,16 @@ class NetworkManager(Tracing):
     async def server_at(self, ctx: Context, network_id: str, ip: str) -> str | None:
         """The server that has this address on this network."""
         return await self.db.read(lambda tx: servers.server_at(tx, network_id, ip))
+
+    # -- for operators
+
+    def troubles(self, tx: Tx) -> dict[str, str]:
+        """What is wrong between the hosts, a sentence by what it is about; the driver's troubles are told by rows."""
+        return self.room.strategies.troubles(tx)
+
+    def ids_by_name(self, tx: Tx, name: str) -> list[str]:
+        """Networks of this name."""
+        return [network.id for network in tx.find(Network, name=name, order=(("id", True),))]
 
     # -- inside
 
@@ -226,6 +247,3 @@ class NetworkManager(Tracing):
             except Duplicate:
                 continue
         return await self.db.write(fn, ctx, why=why)
-
-    def _record_refresh(self, tx: Tx, ctx: Context, host: str) -> Task:
-        return self.on(host).refresh.record(tx, ctx, host)

@@ -7,7 +7,18 @@ import msgspec
 
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.network import db, networks, quotas, resources, security_groups, standing
+from micronova.network import (
+    db,
+    dhcp_options,
+    following,
+    networks,
+    qos_policies,
+    quotas,
+    resources,
+    security_groups,
+    standing,
+    subports,
+)
 from micronova.network.addresses import Addresses, Claimant, automatic, claimant
 from micronova.network.attributes import Values
 from micronova.network.collection import Collection, Found, Where
@@ -56,10 +67,16 @@ class Ports(Collection[Port]):
         return tuple(rules)
 
     def found(self, tx: Tx, rows: Sequence[Port]) -> Found[Port]:
-        """The ports with the domain of their names."""
+        """The ports with what their networks say of them, and what their trunks carry (None for no trunk)."""
         known = db.find_all(tx, Network, (row.network_id for row in rows))
         domain = self.room.options.domain
-        return Found(list(rows), {row.id: [known[row.network_id].dns_domain or domain] for row in rows})
+        known_of = {row.id: known[row.network_id] for row in rows}
+        trunks = subports.details(tx, known_of)
+        parts = {
+            id: [net.dns_domain or domain, net.network_type, net.qos_policy_id, trunks.get(id)]
+            for id, net in known_of.items()
+        }
+        return Found(list(rows), parts)
 
     def insert(self, tx: Tx, ctx: Context, values: Values) -> Port:
         """Give MAC and addresses, and store the port with its groups."""
@@ -69,9 +86,13 @@ class Ports(Collection[Port]):
         values["guest_of"] = network.project_id if network.project_id != values["project_id"] else ""
         values["mac"] = self._mac(tx, network.id, values["mac"])
         values["allowed_pairs"] = tuple(Pair(*pair) for pair in values["allowed_pairs"])
+        values["dhcp_options"] = dhcp_options.merged((), values.get("dhcp_options", ()))
         values.setdefault("port_security_enabled", network.port_security_enabled)
         values["security_group_ids"] = self._groups(tx, ctx, values)
         _check_security(values)
+        values["qos_policy_id"] = qos_policies.usable(tx, ctx, values.get("qos_policy_id"))
+        for policy_id in (values["qos_policy_id"], network.qos_policy_id):
+            qos_policies.check_supported(tx, policy_id, "port", values["id"])
         who = Claimant(values["id"], network.id, values["mac"], values["device_owner"])
         addresses = Addresses(self.room, tx, network.id)
         given = addresses.give_any(who) if wanted is None else addresses.give(who, wanted)
@@ -86,8 +107,13 @@ class Ports(Collection[Port]):
         wanted = values.pop("fixed_ips", None)
         if "allowed_pairs" in values:
             values["allowed_pairs"] = tuple(Pair(*pair) for pair in values["allowed_pairs"])
+        if "dhcp_options" in values:
+            values["dhcp_options"] = dhcp_options.merged(row.dhcp_options, values["dhcp_options"])
         if "mac" in values:
             values["mac"] = self._other_mac(tx, row, values["mac"])
+        if "qos_policy_id" in values:
+            qos_policies.replaceable(tx, ctx, row.qos_policy_id, values["qos_policy_id"])
+            qos_policies.check_supported(tx, values["qos_policy_id"], "port", row.id)
         if "security_group_ids" in values:
             security_groups.check_usable(tx, ctx, values["security_group_ids"], row.project_id)
         elif values.get("port_security_enabled") is False and row.security_group_ids:
@@ -110,7 +136,8 @@ class Ports(Collection[Port]):
         return changed
 
     def erase(self, tx: Tx, ctx: Context, row: Port) -> None:
-        """The port is gone, its addresses are free. Raises InUse for one that serves a router."""
+        """The port is gone, its addresses are free. Raises InUse for one that serves a router, or is in a trunk."""
+        subports.check_free(tx, row)
         if row.device_owner.startswith(SERVICE_OWNERS) and standing.serves(tx, row):
             raise refusal(
                 "ServicePortInUse",
@@ -121,6 +148,7 @@ class Ports(Collection[Port]):
     def remove(self, tx: Tx, ctx: Context, row: Port) -> None:
         """The port is gone, whoever had it."""
         standing.leave(tx, row, ())
+        subports.dissolve(tx, row)
         for belonging in (*tx.find(Address, port_id=row.id), *tx.find(Membership, port_id=row.id)):
             tx.delete(belonging)
         tx.delete(row)
@@ -138,9 +166,15 @@ class Ports(Collection[Port]):
 
     def told(self, tx: Tx, ctx: Context, *versions: Port) -> None:
         """Hosts that hold any of these versions of a port follow, and hosts whose ports trust its groups."""
+        if versions[0].host != versions[-1].host:
+            subports.follow(tx, versions[-1])
         groups = {id for port in versions for id in port.security_group_ids}
-        held = {port.host for port in versions if port.status == "ACTIVE"}
-        self.room.tell(tx, ctx, held | db.hosts_that_trust(tx, sorted(groups)))
+        real = [port for port in versions if port.status == "ACTIVE"]
+        held = {port.host for port in real}
+        self.room.tell(tx, ctx, held)
+        self.room.tell_of(tx, ctx, db.hosts_that_trust(tx, sorted(groups)) - held, groups=groups)
+        if len(versions) == 1 or following.moves(versions[0], versions[-1]):
+            following.ports_moved(self.room, tx, ctx, real)
 
     # -- inside
 
@@ -167,7 +201,7 @@ class Ports(Collection[Port]):
             raise refusal(
                 "PortBound",
                 f"Unable to complete operation on port {row.id}, port is already bound, port type: "
-                f"{self.room.strategy.vif(row).type}, old_mac {row.mac}, new_mac {asked}.",
+                f"{self.room.strategy_of(tx, row.network_id).vif(row).type}, old_mac {row.mac}, new_mac {asked}.",
             )
         return self._mac(tx, row.network_id, asked)
 

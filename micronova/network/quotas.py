@@ -16,6 +16,7 @@ from micronova.network.db import (
     SecurityGroup,
     Subnet,
     SubnetPool,
+    Trunk,
 )
 from micronova.network.refusals import bad, refusal
 from micronova.options import QuotaOptions
@@ -30,6 +31,7 @@ COUNTED: Mapping[str, type[Row]] = {
     "floatingip": FloatingIp,
     "subnetpool": SubnetPool,
     "rbac_policy": RbacPolicy,
+    "trunk": Trunk,
 }
 NO_LIMIT = -1
 
@@ -53,6 +55,7 @@ def defaults(options: QuotaOptions) -> dict[str, int]:
         "floatingip": options.floating_ips,
         "subnetpool": options.subnet_pools,
         "rbac_policy": options.rbac_policies,
+        "trunk": NO_LIMIT,
     }
 
 
@@ -71,7 +74,9 @@ def usages(tx: Tx, options: QuotaOptions, project_id: str) -> dict[str, Usage]:
 
 
 def admit(tx: Tx, options: QuotaOptions, project_id: str, resource: str, count: int = 1) -> None:
-    """Return when the project may have `count` more. Raises QuotaExceeded."""
+    """Return when the project may have `count` more; what nobody counts has no limit. Raises QuotaExceeded."""
+    if resource not in COUNTED:
+        return
     own = tx.first(QuotaLimit, id=_key(project_id, resource))
     most = own.most if own is not None else defaults(options)[resource]
     if most != NO_LIMIT and tx.count(COUNTED[resource], project_id=project_id) + count > most:

@@ -23,3 +23,8 @@ def joined(tx: Tx, network_ids: Iterable[str]) -> set[str]:
 def hosts(tx: Tx, network_ids: Iterable[str]) -> set[str]:
     """Hosts that have one of these networks: they hold ports of it, or of one that a router joins with it."""
     return {host for id in sorted(joined(tx, network_ids)) for host in db.hosts_of_network(tx, id)}
+
+
+def real_hosts(tx: Tx, network_ids: Iterable[str]) -> set[str]:
+    """Hosts where one of these networks is real: they hold real ports of it, or of one that a router joins with it."""
+    return {host for id in sorted(joined(tx, network_ids)) for host in db.real_hosts(tx, id)}

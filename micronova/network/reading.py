@@ -21,9 +21,9 @@ async def object_of(request: Request) -> dict[str, Any]:
     return body
 
 
-def id_of(request: Request, noun: str) -> str:
-    """The id in the path. Raises NotFound for what can't be one: clients look names up that way."""
-    id = request.path["id"]
+def id_of(request: Request, noun: str, part: str = "id") -> str:
+    """The id in this part of the path. Raises NotFound for what can't be one: clients look names up that way."""
+    id = request.path[part]
     if not checks.UUID.fullmatch(id):
         raise missing(noun, checks.short(id))
     return id

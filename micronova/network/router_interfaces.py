@@ -6,7 +6,7 @@ import msgspec
 
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.network import networks, reach, standing
+from micronova.network import following, networks, standing
 from micronova.network.addresses import Addresses, Wanted, claimant
 from micronova.network.attributes import Values
 from micronova.network.collection import get
@@ -90,6 +90,7 @@ class RouterInterfaces:
     def _new_port(self, tx: Tx, ctx: Context, router: Router, subnet_id: str) -> tuple[Port, list[Subnet]]:
         """A port with the subnet's gateway address; an IPv6 subnet goes to a port that is on its network already."""
         subnet = self._subnet(tx, ctx, subnet_id)
+        self._check_ours(tx, subnet.network_id)
         if subnet.gateway_ip is None:
             raise bad_for("router", "Subnet for router interface must have a gateway IP")
         standing.check_ranges(tx, router, [subnet])
@@ -112,6 +113,7 @@ class RouterInterfaces:
     def _given_port(self, tx: Tx, ctx: Context, router: Router, port_id: str) -> tuple[Port, list[Subnet]]:
         """A port of the user's own, which is the router's from now on."""
         port = self._ports.visible(tx, ctx, port_id)
+        self._check_ours(tx, port.network_id)
         if port.device_id:
             raise refusal(
                 "PortInUse",
@@ -128,6 +130,11 @@ class RouterInterfaces:
         bare = {"security_group_ids": (), "allowed_pairs": ()}
         changed = self._ports.alter(tx, ctx, port, {**values, **bare})
         return tx.change(changed, status="ACTIVE"), subnets
+
+    def _check_ours(self, tx: Tx, network_id: str) -> None:
+        """Raises BadRequest for a wire on which somebody else is the gateway: every host would be the router there."""
+        if not self._room.strategy_of(tx, network_id).ours:
+            raise bad_for("router", f"the wire of network {network_id} is not this cloud's: its routers are others")
 
     def _subnet(self, tx: Tx, ctx: Context, id: str) -> Subnet:
         """The subnet if the caller may use its network. Raises NotFound."""
@@ -178,7 +185,7 @@ class RouterInterfaces:
         raise refusal("RouterInterfaceNotFoundForSubnet", f"Router {router.id} has no interface on subnet {subnet.id}")
 
     def _tell(self, tx: Tx, ctx: Context, port: Port) -> None:
-        self._room.tell(tx, ctx, reach.hosts(tx, [port.network_id]))
+        following.networks_joined(self._room, tx, ctx, port.network_id)
 
 
 def _own_address(subnet: Subnet) -> str | None:

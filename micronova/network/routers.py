@@ -7,7 +7,7 @@ import msgspec
 
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.network import db, ipam, networks, reach, resources, standing
+from micronova.network import db, duties, ipam, networks, reach, resources, standing, zones
 from micronova.network.attributes import Values
 from micronova.network.collection import Collection, Found
 from micronova.network.db import FixedIp, FloatingIp, Network, Port, Router, RouterPort, Subnet
@@ -18,6 +18,8 @@ from micronova.network.room import Room
 GATEWAY_OWNER = "network:router_gateway"
 ROUTES_MOST = 30
 NEEDED_ON_HOSTS = ("admin_state_up", "external_network_id", "gateway_port_id", "enable_snat", "routes")
+MANNERS = {"distributed": "migrate active router to another mode", "ha": "change HA attribute of active routers"}
+"""What operators may ask for, though every host is the router in any case; and how a refusal calls changing it."""
 Route = tuple[str, str]
 
 
@@ -43,6 +45,8 @@ class Routers(Collection[Router]):
     def insert(self, tx: Tx, ctx: Context, values: Values) -> Router:
         """Store the router, with its gateway."""
         gateway = values.pop("gateway", None)
+        zones.check(tx, self.room.zone, values.get("availability_zone_hints", ()))
+        values = {name: value for name, value in values.items() if name not in MANNERS or value is not None}
         row = tx.insert(Router(**self.standard(tx, values)))
         if gateway is None:
             return row
@@ -50,7 +54,8 @@ class Routers(Collection[Router]):
 
     def alter(self, tx: Tx, ctx: Context, row: Router, values: Values) -> Router:
         """Store the new values; hosts that have one of its networks follow."""
-        values = dict(values)
+        values = {name: value for name, value in values.items() if name not in MANNERS or value is not None}
+        _check_still(row, values)
         if "gateway" in values:
             values.update(self._gateway(tx, ctx, row, values.pop("gateway")))
         changed = self.touch(tx, row, values)
@@ -65,6 +70,7 @@ class Routers(Collection[Router]):
             raise refusal("RouterInUse", f"Router {row.id} still has ports")
         if row.gateway_port_id is not None:
             self._ports.remove(tx, ctx, tx.get(Port, row.gateway_port_id))
+        duties.forget(tx, row.id)
         tx.delete(row)
 
     async def change_routes(self, ctx: Context, id: str, routes: Sequence[Route], *, add: bool) -> Found[Router]:
@@ -164,6 +170,14 @@ class Routers(Collection[Router]):
                 raise _wrong_routes(row.routes, "the nexthop is not connected with router")
             if nexthop in own:
                 raise _wrong_routes(row.routes, "the nexthop is used by router")
+
+
+def _check_still(row: Router, values: Values) -> None:
+    """Raises BadRequest when the router changes its manner while it forwards."""
+    up = values.get("admin_state_up", row.admin_state_up)
+    for name, said in MANNERS.items():
+        if up and values.get(name, getattr(row, name)) != getattr(row, name):
+            raise bad_for("router", f"Cannot {said}. Please set router admin_state_up to False prior to upgrade")
 
 
 def _same(given: Iterable[FixedIp], wanted: Sequence[Any]) -> bool:

@@ -7,16 +7,18 @@ from micronova.context import Context
 from micronova.db import Not, Tx
 from micronova.network import db, resources
 from micronova.network.attributes import Values
-from micronova.network.collection import Collection, Found, Search, Where
+from micronova.network.collection import Found, Search
 from micronova.network.db import Membership, Rule, SecurityGroup
 from micronova.network.refusals import missing, refusal
 from micronova.network.security_rules import default_rules, insert_rules
+from micronova.network.shareable import Shareable
+from micronova.network.sharing import is_given
 
 DEFAULT = "default"
 DEFAULT_DESCRIPTION = "Default security group"
 
 
-class SecurityGroups(Collection[SecurityGroup]):
+class SecurityGroups(Shareable[SecurityGroup]):
     """All security groups."""
 
     resource = resources.SECURITY_GROUP
@@ -30,12 +32,6 @@ class SecurityGroups(Collection[SecurityGroup]):
                 lambda tx: ensure_default(tx, self.room.clock, project_id), ctx, "default group on first use"
             )
         return await super().find(ctx, search)
-
-    def scopes(self, tx: Tx, ctx: Context) -> list[Where]:
-        return [{"project_id": ctx.project_id}, {"shared": True, "project_id": Not(ctx.project_id)}]
-
-    def sees(self, tx: Tx, ctx: Context, row: SecurityGroup) -> bool:
-        return row.shared or row.project_id == ctx.project_id
 
     def found(self, tx: Tx, rows: Sequence[SecurityGroup]) -> Found[SecurityGroup]:
         """The groups with their rules."""
@@ -74,7 +70,7 @@ class SecurityGroups(Collection[SecurityGroup]):
         self.room.tell(tx, ctx, db.hosts_of_groups(tx, {rule.group_id for rule in trusting}))
         for rule in (*trusting, *tx.find(Rule, group_id=row.id)):
             tx.delete(rule)
-        tx.delete(row)
+        self.drop(tx, row)
 
 
 def ensure_default(tx: Tx, clock: Clock, project_id: str) -> SecurityGroup:
@@ -102,5 +98,10 @@ def check_usable(tx: Tx, ctx: Context, ids: Sequence[str], project_id: str) -> N
     found = db.find_all(tx, SecurityGroup, ids)
     for id in ids:
         group = found.get(id)
-        if group is None or not (ctx.is_admin or group.shared or group.project_id in (ctx.project_id, project_id)):
+        if group is None or not (
+            ctx.is_admin
+            or group.shared
+            or group.project_id in (ctx.project_id, project_id)
+            or is_given(tx, ctx.project_id, id)
+        ):
             raise missing("security_group", id)

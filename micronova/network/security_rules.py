@@ -11,12 +11,13 @@ import msgspec
 
 from micronova.clock import Clock
 from micronova.context import Context
-from micronova.db import Tx
-from micronova.network import checks, db, resources
+from micronova.db import Not, Tx
+from micronova.network import address_groups, checks, db, resources
 from micronova.network.attributes import Values
-from micronova.network.collection import Collection
+from micronova.network.collection import Collection, Where
 from micronova.network.db import Rule, SecurityGroup
 from micronova.network.refusals import bad, missing, refusal
+from micronova.network.sharing import is_given
 
 DIRECTIONS = ("ingress", "egress")
 ETHERTYPES = {"ipv4": "IPv4", "ipv6": "IPv6"}
@@ -38,12 +39,28 @@ class SecurityGroupRules(Collection[Rule]):
     resource = resources.SECURITY_GROUP_RULE
     row = Rule
 
+    def scopes(self, tx: Tx, ctx: Context) -> list[Where]:
+        """The project's rules, and those that others gave its groups."""
+        groups = [group.id for group in tx.find(SecurityGroup, project_id=ctx.project_id, order=(("id", True),))]
+        own: list[Where] = [{"project_id": ctx.project_id}]
+        return [*own, {"group_id": groups, "project_id": Not(ctx.project_id)}] if groups else own
+
+    def sees(self, tx: Tx, ctx: Context, row: Rule) -> bool:
+        return row.project_id == ctx.project_id or bool(
+            tx.count(SecurityGroup, id=row.group_id, project_id=ctx.project_id)
+        )
+
     def insert(self, tx: Tx, ctx: Context, values: Values) -> Rule:
         """Store a rule that makes sense and is new. Members' hosts follow."""
         group = _group(tx, ctx, values["group_id"])
+        if group.project_id != values["project_id"] and not ctx.is_admin:
+            name = "create_security_group_rule"
+            raise refusal("PolicyNotAuthorized", f"rule:{name} is disallowed by policy", rule=name)
         values = checked(values)
         if values["remote_group_id"] is not None:
             _group(tx, ctx, values["remote_group_id"])
+        if values["remote_address_group_id"] is not None:
+            address_groups.check_usable(tx, ctx, values["remote_address_group_id"])
         values["fingerprint"] = fingerprint(values)
         same = tx.first(Rule, group_id=group.id, fingerprint=values["fingerprint"])
         if same is not None:
@@ -68,7 +85,9 @@ class SecurityGroupRules(Collection[Rule]):
 
 def _group(tx: Tx, ctx: Context, id: str) -> SecurityGroup:
     group = tx.first(SecurityGroup, id=id)
-    if group is None or not (ctx.is_admin or group.shared or group.project_id == ctx.project_id):
+    if group is None or not (
+        ctx.is_admin or group.shared or group.project_id == ctx.project_id or is_given(tx, ctx.project_id, id)
+    ):
         raise missing("security_group", id)
     return group
 
@@ -116,6 +135,7 @@ def fingerprint(values: Values) -> str:
         values.get("port_max"),
         prefix,
         values.get("remote_group_id"),
+        *filter(None, [values.get("remote_address_group_id")]),
     )
     return "|".join("" if part is None else str(part) for part in parts)
 
@@ -219,6 +239,12 @@ def _check_icmp(type: int | None, code: int | None) -> None:
 
 
 def _check_remote(values: Values) -> None:
+    others = (values["remote_prefix"], values["remote_group_id"])
+    if values["remote_address_group_id"] is not None and others != (None, None):
+        raise refusal(
+            "SecurityGroupMultipleRemoteEntites",
+            "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.",
+        )
     if values["remote_prefix"] is not None and values["remote_group_id"] is not None:
         raise refusal(
             "SecurityGroupRemoteGroupAndRemoteIpPrefix",

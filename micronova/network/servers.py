@@ -10,11 +10,12 @@ import msgspec
 from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import BadRequest, Conflict, Forbidden, InUse, NotFound, QuotaExceeded
-from micronova.network import checks, db, floating_ips, ipam, networks, quotas, security_groups
-from micronova.network.contract import NicInfo, NicRequest
+from micronova.network import checks, db, floating_ips, ipam, networks, quotas, security_groups, subports
+from micronova.network.contract import NicAddress, NicInfo, NicRequest
 from micronova.network.db import Address, Network, Port, SecurityGroup, Subnet
 from micronova.network.ports import Ports
 from micronova.network.room import Room
+from micronova.network.sharing import is_given
 
 OWNER = "compute:"
 
@@ -59,13 +60,13 @@ class ServerPorts:
             port = tx.first(Port, id=request.port_id)
             if port is None or not (ctx.is_admin or self._ports.sees(tx, ctx, port)):
                 raise BadRequest(f"Port id {request.port_id} could not be found.")
-            if port.device_id:
+            if port.device_id or subports.is_carried(tx, port.id):
                 raise InUse(f"Port {port.id} is still in use.")
             return msgspec.structs.replace(request, network_id=port.network_id)
         if request.network_id is None:
             raise BadRequest("A network or a port must be given.")
         network = tx.first(Network, id=request.network_id)
-        if network is None or not (ctx.is_admin or network.public or networks.open_to(ctx, network)):
+        if network is None or not (ctx.is_admin or networks.seen_by(tx, ctx, network)):
             raise BadRequest(f"Network {request.network_id} could not be found.")
         if not (ctx.is_admin or networks.open_to(ctx, network)):
             raise Forbidden(f"It is not allowed to create an interface on external network {network.id}")
@@ -119,7 +120,7 @@ class ServerPorts:
             port = tx.first(Port, id=request.port_id)
             if port is None:
                 raise BadRequest(f"Port id {request.port_id} could not be found.")
-            if port.device_id not in ("", server.server_id):
+            if port.device_id not in ("", server.server_id) or subports.is_carried(tx, port.id):
                 raise InUse(f"Port {port.id} is still in use.")
             return self._bind(tx, ctx, port, server, position, request)
         network = networks.usable(tx, ctx, str(request.network_id))
@@ -223,6 +224,19 @@ class ServerPorts:
 
     # -- what it has
 
+    def guest_nics(self, tx: Tx, server_id: str) -> tuple[NicInfo, ...]:
+        """The server's interfaces in order, with all that its guest needs to use their addresses."""
+        nics = self.nics(tx, [server_id]).get(server_id, ())
+        subnets: dict[str, Subnet] = db.find_all(tx, Subnet, (id for nic in nics for id, _, _ in nic.fixed_ips))
+        usual = self._room.options.dns
+        found = []
+        for nic in nics:
+            told = self._room.strategy_of(tx, nic.network_id).wants_dhcp
+            here = ((subnets[id], ip) for id, ip, _ in nic.fixed_ips)
+            addresses = tuple(guest_address(subnet, ip, usual, told=told(subnet)) for subnet, ip in here)
+            found.append(msgspec.structs.replace(nic, addresses=addresses))
+        return tuple(found)
+
     def nics(self, tx: Tx, server_ids: Sequence[str]) -> dict[str, tuple[NicInfo, ...]]:
         """The interfaces of these servers, in order; servers without any are missing."""
         if not server_ids:
@@ -257,6 +271,21 @@ class ServerPlace(msgspec.Struct, frozen=True):
     hostname: str
 
 
+def guest_address(subnet: Subnet, ip: str, dns: Sequence[str], *, told: bool) -> NicAddress:
+    """An address as its guest sees it; `told` when somebody on the network tells guests of theirs."""
+    automatic = "dhcp" if subnet.ip_version == 4 else subnet.ipv6_address_mode or subnet.ipv6_ra_mode
+    default = "0.0.0.0/0" if subnet.ip_version == 4 else "::/0"
+    gateway = ((default, subnet.gateway_ip),) if subnet.gateway_ip is not None else ()
+    usual = tuple(address for address in dns if ipam.version_of(address) == subnet.ip_version)
+    return NicAddress(
+        ip=ip,
+        cidr=subnet.cidr,
+        mode=(automatic if told else None) or "static",
+        routes=(*gateway, *subnet.host_routes),
+        dns=subnet.dns_nameservers or usual,
+    )
+
+
 def group_ids(tx: Tx, ctx: Context, asked: Sequence[str]) -> tuple[str, ...]:
     """The project's groups by name or id. `default` may not have been made yet and then stands for nothing.
 
@@ -268,7 +297,9 @@ def group_ids(tx: Tx, ctx: Context, asked: Sequence[str]) -> tuple[str, ...]:
         if len(by_name) > 1:
             raise Conflict(f"Multiple security groups found matching '{given}'. Use an ID to be more specific.")
         group = by_name[0] if by_name else tx.first(SecurityGroup, id=given)
-        if group is not None and (ctx.is_admin or group.shared or group.project_id == ctx.project_id):
+        if group is not None and (
+            ctx.is_admin or group.shared or group.project_id == ctx.project_id or is_given(tx, ctx.project_id, group.id)
+        ):
             found.append(group.id)
         elif given != security_groups.DEFAULT:
             raise BadRequest(f"Security group {given} not found for project {ctx.project_id}.")

@@ -5,7 +5,7 @@ from typing import Any
 
 from micronova.db import Tx
 from micronova.network import ipam
-from micronova.network.db import Address, FixedIp, FloatingIp, Port, Router, RouterPort, Subnet
+from micronova.network.db import Address, FixedIp, FloatingIp, Port, PortForwarding, Router, RouterPort, Subnet
 from micronova.network.refusals import bad_for, refusal
 
 ROLE = ("device_id", "device_owner")
@@ -21,10 +21,21 @@ def serves(tx: Tx, port: Port) -> bool:
 
 
 def leave(tx: Tx, port: Port, kept: Collection[str]) -> None:
-    """Floating IPs stand for none of the port's addresses but those that are kept."""
+    """Floating IPs, or some of their ports, stand for none of the port's addresses but those that are kept."""
     for row in tx.find(FloatingIp, port_id=port.id):
         if row.fixed_ip_address not in kept:
             tx.change(row, **FREE, updated_at=tx.now)
+    for forwarding in tx.find(PortForwarding, internal_port_id=port.id):
+        if forwarding.internal_ip_address not in kept:
+            drop_forwarding(tx, forwarding)
+
+
+def drop_forwarding(tx: Tx, row: PortForwarding) -> None:
+    """The forwarding is gone; with the last one its floating IP is no router's any more."""
+    tx.delete(row)
+    floating = tx.get(FloatingIp, row.floatingip_id)
+    last = not tx.count(PortForwarding, floatingip_id=row.floatingip_id)
+    tx.change(floating, **(FREE if last else {}), updated_at=tx.now)
 
 
 def check_role(tx: Tx, port: Port, values: dict[str, Any]) -> None:
@@ -80,13 +91,18 @@ def check_unneeded(tx: Tx, router: Router, subnet: Subnet) -> None:
     for row in tx.find(FloatingIp, router_id=router.id):
         if row.fixed_network_id == subnet.network_id and ipam.within(net, str(row.fixed_ip_address)):
             raise refusal("RouterInterfaceInUseByFloatingIP", f"{said} or more floating IPs.")
+    for forwarding in tx.find(PortForwarding, fixed_network_id=subnet.network_id):
+        if ipam.within(net, forwarding.internal_ip_address) and tx.count(
+            FloatingIp, id=forwarding.floatingip_id, router_id=router.id
+        ):
+            raise refusal("RouterInterfaceInUseByFloatingIP", f"{said} or more port forwardings.")
     if any(ipam.within(net, nexthop) for _, nexthop in router.routes):
         raise refusal("RouterInterfaceInUseByRoute", f"{said} or more routes.")
 
 
 def drop_unused_floating(tx: Tx, network_id: str) -> None:
     """Floating IPs of the external network that stand for nothing are gone, with what kept their addresses."""
-    for row in tx.find(FloatingIp, floating_network_id=network_id, port_id=None):
+    for row in tx.find(FloatingIp, floating_network_id=network_id, port_id=None, router_id=None):
         for address in tx.find(Address, port_id=row.holder_id):
             tx.delete(address)
         tx.delete(tx.get(Port, row.holder_id))

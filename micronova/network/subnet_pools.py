@@ -5,30 +5,25 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from micronova.context import Context
-from micronova.db import Not, Tx
-from micronova.network import ipam, resources
+from micronova.db import Tx
+from micronova.network import address_scopes, ipam, resources
 from micronova.network.attributes import Values
-from micronova.network.collection import Collection, Where
-from micronova.network.db import Subnet, SubnetPool
+from micronova.network.db import AddressScope, Subnet, SubnetPool
 from micronova.network.refusals import invalid, missing, refusal
 from micronova.network.room import Room
+from micronova.network.shareable import Shareable
+from micronova.network.sharing import is_given
 
 SHORTEST = {4: 8, 6: 64}
 LONGEST = {4: 32, 6: 128}
 Span = tuple[int, int]
 
 
-class SubnetPools(Collection[SubnetPool]):
+class SubnetPools(Shareable[SubnetPool]):
     """All subnet pools."""
 
     resource = resources.SUBNET_POOL
     row = SubnetPool
-
-    def scopes(self, tx: Tx, ctx: Context) -> list[Where]:
-        return [{"project_id": ctx.project_id}, {"shared": True, "project_id": Not(ctx.project_id)}]
-
-    def sees(self, tx: Tx, ctx: Context, row: SubnetPool) -> bool:
-        return row.shared or row.project_id == ctx.project_id
 
     def insert(self, tx: Tx, ctx: Context, values: Values) -> SubnetPool:
         """Store ranges of one IP version, joined where they touch."""
@@ -39,10 +34,13 @@ class SubnetPools(Collection[SubnetPool]):
         values["default_prefixlen"] = _given(values["default_prefixlen"], values["min_prefixlen"])
         _check_lengths(values, version)
         self._check_only_default(tx, version, values["is_default"])
-        return tx.insert(SubnetPool(**self.standard(tx, values), ip_version=version))
+        if values["address_scope_id"] is not None:
+            address_scopes.check_pool(tx, ctx, {**values, "ip_version": version}, None)
+        return self.store(tx, SubnetPool(**self.standard(tx, values), ip_version=version))
 
     def alter(self, tx: Tx, ctx: Context, row: SubnetPool, values: Values) -> SubnetPool:
         """Store the new values; a pool grows, and never loses a range."""
+        self._check_own_scope(tx, ctx, row)
         values = {name: value for name, value in values.items() if value is not None or "prefixlen" not in name}
         if "prefixes" in values:
             values["prefixes"] = _joined(values["prefixes"])
@@ -56,6 +54,7 @@ class SubnetPools(Collection[SubnetPool]):
         _check_lengths(merged, row.ip_version)
         if values.get("is_default") and not row.is_default:
             self._check_only_default(tx, row.ip_version, True)
+        self._check_scope(tx, ctx, row, values)
         return self.touch(tx, row, values)
 
     def erase(self, tx: Tx, ctx: Context, row: SubnetPool) -> None:
@@ -64,7 +63,27 @@ class SubnetPools(Collection[SubnetPool]):
             raise refusal(
                 "SubnetPoolDeleteError", "Unable to delete subnet pool: Subnet pool has existing allocations."
             )
-        tx.delete(row)
+        self.drop(tx, row)
+
+    def _check_own_scope(self, tx: Tx, ctx: Context, row: SubnetPool) -> None:
+        """Raises BadRequest when the pool came into another project's scope: it stays as it is."""
+        scope = tx.first(AddressScope, id=row.address_scope_id) if row.address_scope_id is not None else None
+        if scope is not None and not ctx.is_admin and scope.project_id != ctx.project_id:
+            raise refusal(
+                "IllegalSubnetPoolUpdate",
+                f"Illegal subnetpool update : subnetpool {row.id} cannot be updated when associated with shared "
+                f"address scope {scope.id}.",
+            )
+
+    def _check_scope(self, tx: Tx, ctx: Context, row: SubnetPool, values: Values) -> None:
+        """The pool as it is to be fits into its scope; hosts follow when it is another one."""
+        scope_id = values.get("address_scope_id", row.address_scope_id)
+        if scope_id is not None and ("prefixes" in values or scope_id != row.address_scope_id):
+            prefixes = values.get("prefixes", row.prefixes)
+            wanted = {"address_scope_id": scope_id, "prefixes": prefixes, "ip_version": row.ip_version}
+            address_scopes.check_pool(tx, ctx, wanted, row.id)
+        if scope_id != row.address_scope_id:
+            self.room.tell(tx, ctx, address_scopes.move_pool(tx, row, scope_id))
 
     def _check_only_default(self, tx: Tx, version: int, is_default: bool) -> None:
         other = tx.first(SubnetPool, is_default=True, ip_version=version) if is_default else None
@@ -82,7 +101,9 @@ def cut(room: Room, tx: Tx, ctx: Context, pool_id: str, asked: Values) -> str:
     nothing is free.
     """
     pool = tx.first(SubnetPool, id=pool_id)
-    if pool is None or not (ctx.is_admin or pool.shared or pool.project_id == ctx.project_id):
+    if pool is None or not (
+        ctx.is_admin or pool.shared or pool.project_id == ctx.project_id or is_given(tx, ctx.project_id, pool.id)
+    ):
         raise missing("subnetpool", pool_id)
     if asked.get("ip_version") not in (None, pool.ip_version):
         raise invalid("Cannot allocate requested subnet from the available set of prefixes: IP versions differ")

@@ -5,14 +5,16 @@ from typing import Any
 
 from micronova.context import Context
 from micronova.db import Not, Tx
-from micronova.network import db, ipam, networks, reach, resources, subnet_pools
+from micronova.network import address_scopes, db, ipam, networks, reach, resources, subnet_pools
 from micronova.network.addresses import ROUTER_OWNER, Addresses, automatic, claimant
 from micronova.network.attributes import Values
 from micronova.network.collection import Collection, Where, get
-from micronova.network.db import Address, Network, Port, Subnet
+from micronova.network.db import Address, Network, Port, Subnet, SubnetPool
 from micronova.network.refusals import bad, bad_for, invalid, refusal
 
 AUTO_PREFIX = 64
+SERVICES = ("network:", "neutron:", "compute:")
+"""How owners of ports begin that a subnet may be kept for."""
 LONGEST_WITH_DHCP = {4: 30, 6: 126}
 
 
@@ -43,8 +45,10 @@ class Subnets(Collection[Subnet]):
         values = self._with_range(tx, ctx, values)
         net = ipam.network_of(values["cidr"])
         self._check_range(tx, network, net, values["ip_version"])
+        self._check_scope(tx, network, net.version, values.get("subnetpool_id"))
         values["ip_version"] = net.version
         _check_modes(values, net)
+        _check_service_types(values)
         asked = ipam.Gateway("gateway_ip" in values, values.get("gateway_ip"))
         values["gateway_ip"] = _gateway(net, asked)
         values["pools"] = _pools(net, values["pools"], values["gateway_ip"])
@@ -60,6 +64,7 @@ class Subnets(Collection[Subnet]):
         """Store the new values; hosts that have the network follow."""
         net = ipam.network_of(row.cidr)
         values = dict(values)
+        _check_service_types(values)
         if values.get("gateway_ip") is not None:
             values["gateway_ip"] = ipam.check_gateway(net, values["gateway_ip"])
         if "gateway_ip" in values:
@@ -138,6 +143,12 @@ class Subnets(Collection[Subnet]):
         if ipam.overlapping(net, others):
             raise invalid(f"Requested subnet with cidr: {net} for network: {network.id} overlaps with another subnet")
 
+    def _check_scope(self, tx: Tx, network: Network, version: int, pool_id: str | None) -> None:
+        """All subnets of an IP version on a network are from pools of one address scope, or of none."""
+        pool = tx.first(SubnetPool, id=pool_id) if pool_id is not None else None
+        others = tx.find(Subnet, network_id=network.id, ip_version=version)
+        address_scopes.check_affinity(tx, others, pool.address_scope_id if pool is not None else None)
+
     def _check_gateway_free(self, tx: Tx, row: Subnet, gateway: str | None) -> None:
         if gateway == row.gateway_ip:
             return
@@ -187,6 +198,14 @@ def _check_modes(values: Values, net: ipam.IPv4Or6) -> None:
             f"Invalid CIDR {net} for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the "
             f"prefix to be /{AUTO_PREFIX}"
         )
+
+
+def _check_service_types(values: Values) -> None:
+    for kind in values.get("service_types", ()):
+        if not kind.startswith(SERVICES):
+            raise refusal(
+                "InvalidSubnetServiceType", f"Subnet service type {kind} does not correspond to a valid device owner."
+            )
 
 
 def _too_small() -> Exception:

@@ -112,7 +112,7 @@ def _first_hop(flow: Flow) -> Iterator[Hop]:
         reason = f"subnet {subnet.cidr} has no gateway and no host route to {flow.destination}: DHCP tells no route"
         yield Hop(flow.network, DROPPED, reason)
         return
-    known = "" if subnet.enable_dhcp else " (no DHCP: the guest has to know that by itself)"
+    known = "" if _has_dhcp(flow, subnet) else " (no DHCP: the guest has to know that by itself)"
     toward = f"{flow.destination} is outside of subnet {subnet.cidr}: to next hop {via}{known}"
     if via in own_addresses(flow.spec):
         yield Hop(flow.network, PASSES, f"{toward}, which host {flow.scene.source.host} is itself")
@@ -130,9 +130,14 @@ def _first_hop(flow: Flow) -> Iterator[Hop]:
         yield Hop(flow.network, DROPPED, f"{toward}, but no port of the network has that address")
 
 
+def _has_dhcp(flow: Flow, subnet: Subnet) -> bool:
+    """Whether hosts serve DHCP there: the subnet asks for it and its network's strategy grants it."""
+    return any(row.dhcp for row in flow.spec.subnets if row.id == subnet.id)
+
+
 def _metadata(flow: Flow, subnet: Subnet) -> Iterator[Hop]:
     gateway = any(row.gateway is not None for row in flow.spec.subnets if row.id == subnet.id)
-    if not gateway and not subnet.enable_dhcp:
+    if not gateway and not _has_dhcp(flow, subnet):
         reason = f"subnet {subnet.cidr} has neither DHCP nor a gateway: the guest has no route to {METADATA}"
         yield Hop("metadata", DROPPED, reason)
     elif _is_metadata(flow.probe):

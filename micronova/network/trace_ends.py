@@ -72,7 +72,7 @@ def _received(flow: Flow, port: Port) -> Iterator[Hop]:
     crossed = any(
         one.port_id == port.id and one.floating_ip_address == flow.probe.destination for one in scene.floating
     )
-    if not (same_host or crossed or scene.spans_hosts):
+    if not (same_host or crossed or port.network_id in scene.spanning):
         reason = (
             f"the port is on host {port.host}, the sender on host {scene.source.host}: this strategy's networks end "
             "at their host, there is no path between them"

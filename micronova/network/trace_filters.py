@@ -146,11 +146,12 @@ def _unfit_protocol(rule: Rule, probe: Probe) -> str:
 
 
 def _unfit_remote(book: Book, rule: Rule, other: Side) -> str:
-    if rule.remote_group_id is not None:
-        members = book.members.get(rule.remote_group_id, frozenset())
+    group_id = rule.remote_group_id or rule.remote_address_group_id
+    if group_id is not None:
+        members = book.members.get(group_id, frozenset())
         if other.ip is not None and any(within(other.ip, member) for member in members):
             return ""
-        return f"{other.label} is no address of a member of group {_name(book, rule.remote_group_id)}"
+        return f"{other.label} is no address of a member of group {_name(book, group_id)}"
     if rule.remote_prefix is None or ipaddress.ip_network(rule.remote_prefix, strict=False).prefixlen == 0:
         return ""
     if other.ip is not None and within(other.ip, rule.remote_prefix):
@@ -165,8 +166,9 @@ def _text(book: Book, rule: Rule) -> str:
         bounds = [rule.port_min] if rule.port_min == rule.port_max else [rule.port_min, rule.port_max]
         ports = " " + "-".join("" if bound is None else str(bound) for bound in bounds).strip("-")
     remote = rule.remote_prefix or "anywhere"
-    if rule.remote_group_id is not None:
-        remote = f"members of group {_name(book, rule.remote_group_id)}"
+    group_id = rule.remote_group_id or rule.remote_address_group_id
+    if group_id is not None:
+        remote = f"members of group {_name(book, group_id)}"
     what = rule.protocol or "anything"
     return f"{rule.direction} {rule.ethertype} {what}{ports} {_preposition(rule.direction)} {remote}"
 

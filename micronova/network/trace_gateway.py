@@ -88,7 +88,9 @@ def _way_out(flow: Flow, met: Sequence[FloatingIp]) -> Iterator[Hop]:
         seen: Side | None = Side(own.floating_ip_address, own.floating_ip_address)
         how = f"leaves {flow.network} as floating IP {own.floating_ip_address}"
     else:
-        seen, how = _by_router(flow, router) if router is not None else _without_router(flow)
+        seen, how = (
+            _by_router(flow, router, subnet.id) if router is not None and subnet is not None else _without_router(flow)
+        )
     if seen is None:
         yield Hop(at, DROPPED, how)
         return
@@ -96,14 +98,16 @@ def _way_out(flow: Flow, met: Sequence[FloatingIp]) -> Iterator[Hop]:
     yield from _outside(flow, seen, met)
 
 
-def _by_router(flow: Flow, router: RouterSpec) -> tuple[Side | None, str]:
+def _by_router(flow: Flow, router: RouterSpec, subnet_id: str) -> tuple[Side | None, str]:
     """As whom the packet leaves by its subnet's router, and how; None when it does not."""
     if not router.up:
         return None, "the router is administratively down"
     if router.way_out is None:
         return None, f"it has no route to {flow.destination}, and no external gateway"
-    if router.way_out.snat:
+    if router.way_out.hides(subnet_id):
         return _host(flow), f"leaves {flow.network} behind {_host(flow).label} (SNAT)"
+    if router.way_out.snat:
+        return flow.source, f"leaves {flow.network} as it is: the network outside is of the same address scope"
     return flow.source, f"leaves {flow.network} as it is, SNAT is off: a route back to {flow.source.label} is needed"
 
 
@@ -134,7 +138,7 @@ def _outside(flow: Flow, seen: Side, met: Sequence[FloatingIp]) -> Iterator[Hop]
     elif not _plain(flow.scene, port, flow.destination):
         yield Hop("outside", DROPPED, f"{there}, which no router joins with {flow.network}: hosts keep them apart")
     else:
-        yield Hop("outside", PASSES, f"{there}, whose router has SNAT off: it is reached as it is")
+        yield Hop("outside", PASSES, f"{there}, whose router does not translate it: it is reached as it is")
         yield from delivered(onward, port)
 
 
@@ -167,7 +171,7 @@ def _plain(scene: Scene, port: Port, ip: str) -> bool:
     ways = [
         one.way_out for one in scene.specs[port.network_id].routers if subnet and one.up and subnet.id in one.subnet_ids
     ]
-    return any(way is not None and not way.snat for way in ways)
+    return subnet is not None and any(way is not None and not way.hides(subnet.id) for way in ways)
 
 
 def _translated(one: FloatingIp, seen: Side) -> Hop:

@@ -15,7 +15,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
 
     `ports` are those that have one of the addresses on the way; `specs` are networks as the sender's host has them,
     `floating` the floating IPs that are the destination or stand for the sender. `names` are of routers.
-    `spans_hosts`: what is on a network's wire on one host is on it on all.
+    What is on the wire of one of the `spanning` networks on one host is on it on all.
     """
 
     source: Port
@@ -27,7 +27,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     floating: tuple[FloatingIp, ...]
     names: Mapping[str, str]
     book: Book
-    spans_hosts: bool = False
+    spanning: frozenset[str] = frozenset()
 
     def holder(self, network_id: str, ip: str) -> Port | None:
         """The port of the network that has the address: as its own, or else as an allowed pair."""

@@ -7,8 +7,8 @@ from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import BadRequest, Conflict, Forbidden, NotFound
 from micronova.manager import Manager
-from micronova.network import checks, db, specs
-from micronova.network.db import Address, FloatingIp, Network, Port, Router, Rule, SecurityGroup
+from micronova.network import checks, db, duties, specs
+from micronova.network.db import Address, AddressGroup, FloatingIp, Port, Router, Rule, SecurityGroup
 from micronova.network.room import Room
 from micronova.network.trace import Trace, trace
 from micronova.network.trace_filters import Book, Probe, within
@@ -22,10 +22,6 @@ class Tracing(Manager):
     """The part of the network manager that explains."""
 
     room: Room
-
-    def spans_hosts(self, network: Network) -> bool:
-        """Whether ports of the network on different hosts are on one wire: a hook of the strategy."""
-        return False
 
     async def trace(
         self,
@@ -65,7 +61,7 @@ class Tracing(Manager):
         vias |= {via for subnets in own.subnets.values() for subnet in subnets for _, via in subnet.host_routes}
         vias |= {subnet.gateway_ip for subnets in own.subnets.values() for subnet in subnets if subnet.gateway_ip}
         ports = _holders(tx, {probe.destination, *vias}, set(own.networks), targets)
-        view = specs.load(tx, [sender, *ports])
+        view = duties.limited(tx, specs.load(tx, [sender, *ports]), sender.host)
         routers: dict[str, Router] = db.find_all(
             tx, Router, (r.id for its in view.layer3.routers.values() for r in its)
         )
@@ -74,12 +70,14 @@ class Tracing(Manager):
             source_ip=source or _source_ip(sender, view, probe),
             networks=view.networks,
             subnets=view.subnets,
-            specs={id: specs.network_spec(view, id, self.room.strategy, self.room.options) for id in view.networks},
+            specs={id: specs.network_spec(view, id, self.room.strategies, self.room.options) for id in view.networks},
             ports=tuple(ports),
             floating=tuple(db.by_id(floating).values()),
             names={id: router.name for id, router in routers.items()},
             book=_book(tx, [sender, *ports]),
-            spans_hosts=self.spans_hosts(view.networks[sender.network_id]),
+            spanning=frozenset(
+                id for id, row in view.networks.items() if self.room.strategies.of(row.network_type).spans_hosts
+            ),
         )
 
 
@@ -142,8 +140,13 @@ def _book(tx: Tx, ports: Sequence[Port]) -> Book:
     rows = tx.find(Rule, group_id=group_ids, order=order) if group_ids else []
     remote = sorted({row.remote_group_id for row in rows if row.remote_group_id is not None})
     groups: dict[str, SecurityGroup] = db.find_all(tx, SecurityGroup, (*group_ids, *remote))
+    named = (row.remote_address_group_id for row in rows if row.remote_address_group_id is not None)
+    ranges: dict[str, AddressGroup] = db.find_all(tx, AddressGroup, named)
     return Book(
-        names={id: group.name for id, group in groups.items()},
+        names={id: group.name for id, group in (*groups.items(), *ranges.items())},
         rules={id: tuple(row for row in rows if row.group_id == id) for id in group_ids},
-        members={id: frozenset(db.addresses_of_group(tx, id)) for id in remote},
+        members={
+            **{id: frozenset(db.addresses_of_group(tx, id)) for id in remote},
+            **{id: frozenset(group.addresses) for id, group in ranges.items()},
+        },
     )

@@ -6,9 +6,11 @@ from typing import Any
 from micronova.clock import iso
 from micronova.context import Context
 from micronova.network.db import (
+    AddressScope,
     FloatingIp,
     Network,
     Port,
+    PortForwarding,
     RbacPolicy,
     Router,
     Rule,
@@ -16,10 +18,14 @@ from micronova.network.db import (
     Standard,
     Subnet,
     SubnetPool,
+    SubPort,
+    Trunk,
 )
+from micronova.network.resources import PREFIX_LENGTHS
 from micronova.network.room import Room
 from micronova.network.security_rules import normalized
 from micronova.network.specs import hostname
+from micronova.network.wire_operators import show_agent, show_metering_label, show_metering_rule
 from micronova.policy import Policy
 
 Shown = dict[str, Any]
@@ -27,6 +33,7 @@ Show = Callable[[Room, Any, Sequence[Any]], Shown]
 
 HIDDEN: dict[str, tuple[str, ...]] = {
     "network": ("provider:network_type", "provider:physical_network", "provider:segmentation_id"),
+    "router": ("distributed", "ha"),
     "port": ("binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details"),
 }
 """Attributes that only those see who pass the rule `get_NOUN:ATTRIBUTE`."""
@@ -37,7 +44,7 @@ def hidden_from(policy: Policy, ctx: Context, noun: str) -> tuple[str, ...]:
     return tuple(name for name in HIDDEN.get(noun, ()) if not policy.allows(ctx, f"get_{noun}:{name}"))
 
 
-def _standard(row: Standard) -> Shown:
+def standard(row: Standard) -> Shown:
     return {
         "id": row.id,
         "name": row.name,
@@ -52,11 +59,12 @@ def _standard(row: Standard) -> Shown:
 
 
 def show_network(room: Room, row: Network, parts: Sequence[Any]) -> Shown:
+    shared, scopes = parts
     return {
-        **_standard(row),
+        **standard(row),
         "status": row.status,
         "admin_state_up": row.admin_state_up,
-        "shared": row.shared or bool(parts),
+        "shared": shared,
         "router:external": row.external,
         "is_default": row.is_default,
         "mtu": row.mtu,
@@ -67,15 +75,16 @@ def show_network(room: Room, row: Network, parts: Sequence[Any]) -> Shown:
         "provider:network_type": row.network_type,
         "provider:physical_network": row.physical_network,
         "provider:segmentation_id": row.segmentation_id,
+        "qos_policy_id": row.qos_policy_id,
         "subnets": row.subnet_ids,
-        "ipv4_address_scope": None,
-        "ipv6_address_scope": None,
+        "ipv4_address_scope": scopes.get(4),
+        "ipv6_address_scope": scopes.get(6),
     }
 
 
 def show_subnet(room: Room, row: Subnet, parts: Sequence[Any]) -> Shown:
     return {
-        **_standard(row),
+        **standard(row),
         "network_id": row.network_id,
         "ip_version": row.ip_version,
         "cidr": row.cidr,
@@ -92,9 +101,9 @@ def show_subnet(room: Room, row: Subnet, parts: Sequence[Any]) -> Shown:
 
 
 def show_port(room: Room, row: Port, parts: Sequence[Any]) -> Shown:
-    vif = room.strategy.vif(row)
+    vif = room.strategies.of(parts[1]).vif(row)
     return {
-        **_standard(row),
+        **standard(row),
         "network_id": row.network_id,
         "status": row.status,
         "admin_state_up": row.admin_state_up,
@@ -109,11 +118,32 @@ def show_port(room: Room, row: Port, parts: Sequence[Any]) -> Shown:
         ],
         "dns_name": row.dns_name,
         "dns_assignment": [_assignment(row, fixed.ip, str(parts[0])) for fixed in row.fixed_ips],
+        "extra_dhcp_opts": [
+            {"opt_name": one.name, "opt_value": one.value, "ip_version": one.ip_version} for one in row.dhcp_options
+        ],
+        "qos_policy_id": row.qos_policy_id,
+        "qos_network_policy_id": parts[2],
+        **({"trunk_details": _trunk_details(*parts[3])} if parts[3] else {}),
         "binding:vnic_type": row.vnic_type,
         "binding:host_id": row.host,
         "binding:profile": row.profile,
         "binding:vif_type": vif.type,
         "binding:vif_details": vif.details,
+    }
+
+
+def _trunk_details(trunk: Trunk, carried: Sequence[tuple[SubPort, str]]) -> Shown:
+    return {
+        "trunk_id": trunk.id,
+        "sub_ports": [
+            {
+                "port_id": row.id,
+                "segmentation_type": row.segmentation_type,
+                "segmentation_id": row.segmentation_id,
+                "mac_address": mac,
+            }
+            for row, mac in carried
+        ],
     }
 
 
@@ -124,7 +154,7 @@ def _assignment(row: Port, ip: str, domain: str) -> Shown:
 
 def show_security_group(room: Room, row: SecurityGroup, parts: Sequence[Any]) -> Shown:
     return {
-        **_standard(row),
+        **standard(row),
         "stateful": row.stateful,
         "shared": row.shared,
         "security_group_rules": [show_security_group_rule(room, rule, ()) for rule in parts],
@@ -145,7 +175,7 @@ def show_security_group_rule(room: Room, row: Rule, parts: Sequence[Any]) -> Sho
         "remote_ip_prefix": row.remote_prefix,
         "normalized_cidr": normalized(row.remote_prefix),
         "remote_group_id": row.remote_group_id,
-        "remote_address_group_id": None,
+        "remote_address_group_id": row.remote_address_group_id,
         "description": row.description,
         "tags": row.tags,
         "created_at": iso(row.created_at),
@@ -156,7 +186,7 @@ def show_security_group_rule(room: Room, row: Rule, parts: Sequence[Any]) -> Sho
 
 def show_router(room: Room, row: Router, parts: Sequence[Any]) -> Shown:
     return {
-        **_standard(row),
+        **standard(row),
         "status": row.status,
         "admin_state_up": row.admin_state_up,
         "external_gateway_info": _gateway(row, parts[0]) if parts else None,
@@ -164,6 +194,8 @@ def show_router(room: Room, row: Router, parts: Sequence[Any]) -> Shown:
         "availability_zone_hints": row.availability_zone_hints,
         "availability_zones": [room.zone],
         "flavor_id": None,
+        "distributed": row.distributed,
+        "ha": row.ha,
     }
 
 
@@ -176,7 +208,7 @@ def _gateway(row: Router, port: Port) -> Shown:
 
 
 def show_floating_ip(room: Room, row: FloatingIp, parts: Sequence[Any]) -> Shown:
-    shown = _standard(row)
+    shown = standard(row)
     del shown["name"]
     return {
         **shown,
@@ -188,7 +220,35 @@ def show_floating_ip(room: Room, row: FloatingIp, parts: Sequence[Any]) -> Shown
         "router_id": row.router_id,
         "dns_name": row.dns_name,
         "dns_domain": row.dns_domain,
-        "port_details": _port_details(parts[0]) if parts else None,
+        "qos_policy_id": row.qos_policy_id,
+        "port_details": _port_details(parts[0]) if parts and parts[0] else None,
+        "port_forwardings": [_forwarding_inside(one) for one in parts[1:]],
+    }
+
+
+def _forwarding_inside(row: PortForwarding) -> Shown:
+    """A forwarding as its floating IP shows it."""
+    return {
+        "id": row.id,
+        "protocol": row.protocol,
+        "internal_ip_address": row.internal_ip_address,
+        "internal_port_id": row.internal_port_id,
+        **({"internal_port": row.internal_port} if row.internal_port is not None else {}),
+        **({"external_port": row.external_port} if row.external_port is not None else {}),
+    }
+
+
+def show_port_forwarding(room: Room, row: PortForwarding, parts: Sequence[Any]) -> Shown:
+    return {
+        "id": row.id,
+        "description": row.description,
+        "protocol": row.protocol,
+        "external_port": row.external_port,
+        "external_port_range": row.external_port_range,
+        "internal_port": row.internal_port,
+        "internal_port_range": row.internal_port_range,
+        "internal_port_id": row.internal_port_id,
+        "internal_ip_address": row.internal_ip_address,
     }
 
 
@@ -214,16 +274,26 @@ def _fixed_ips(port: Port) -> list[Shown]:
 
 def show_subnet_pool(room: Room, row: SubnetPool, parts: Sequence[Any]) -> Shown:
     return {
-        **_standard(row),
+        **standard(row),
         "ip_version": row.ip_version,
         "prefixes": row.prefixes,
-        "min_prefixlen": row.min_prefixlen,
-        "max_prefixlen": row.max_prefixlen,
-        "default_prefixlen": row.default_prefixlen,
+        # as text, which clients have come to expect
+        **{name: str(getattr(row, name)) for name in PREFIX_LENGTHS},
         "default_quota": row.default_quota,
         "shared": row.shared,
         "is_default": row.is_default,
-        "address_scope_id": None,
+        "address_scope_id": row.address_scope_id,
+    }
+
+
+def show_address_scope(room: Room, row: AddressScope, parts: Sequence[Any]) -> Shown:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "project_id": row.project_id,
+        "tenant_id": row.project_id,
+        "ip_version": row.ip_version,
+        "shared": row.shared,
     }
 
 
@@ -247,6 +317,11 @@ SHOW: dict[str, Show] = {
     "security_group_rule": show_security_group_rule,
     "router": show_router,
     "floatingip": show_floating_ip,
+    "port_forwarding": show_port_forwarding,
     "subnetpool": show_subnet_pool,
     "rbac_policy": show_rbac_policy,
+    "address_scope": show_address_scope,
+    "agent": show_agent,
+    "metering_label": show_metering_label,
+    "metering_label_rule": show_metering_rule,
 }

@@ -7,7 +7,7 @@ faults.py       what goes wrong, when: bus, database, drivers, whole hosts
 asking.py       who users are and how they ask; workload.py, network_users.py: what they do, at random
 snapshot.py     all that is true at one moment
 invariants.py   what must be true after every event, and what once everything has healed;
-                network_invariants.py: of networks
+                network_invariants.py: of networks; segment_invariants.py: of what carries them
 history.py      whether the journal explains every row, and a sum over a whole life
 simulation.py   one seed from beginning to end; many.py: many of them
 """

@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from micronova.bus import Handler, Subscription
 from micronova.bus.memory import MemoryBus
-from micronova.compute.driver import GuestFacts, GuestSpec, HostFacts, Nic
+from micronova.compute.driver import GuestFacts, GuestSpec, HostFacts, Nic, VolumeDisk
 from micronova.compute.drivers.fake import FakeComputeDriver
 from micronova.db.database import Connection
 from micronova.db.sqlite import SQLite
@@ -23,6 +23,8 @@ from micronova.errors import DriverError, Error, Unavailable
 from micronova.image.stores.fake import FakeStore
 from micronova.network.driver import NetworkSpec, PortFacts, PortSpec
 from micronova.network.drivers.fake import FakeNetworkDriver
+from micronova.network.drivers.fake_switch import FakeSwitch
+from micronova.network.switch import SwitchChange, SwitchFacts
 from micronova.sim.life import Life
 
 T = TypeVar("T")
@@ -245,6 +247,15 @@ class GatedCompute(DriverGate):
     async def detach_nic(self, id: str, port_id: str) -> None:
         await self._do("detach_nic", lambda: self._driver.detach_nic(id, port_id))
 
+    async def attach_volume(self, id: str, disk: VolumeDisk) -> None:
+        await self._do("attach_volume", lambda: self._driver.attach_volume(id, disk))
+
+    async def detach_volume(self, id: str, volume_id: str) -> None:
+        await self._do("detach_volume", lambda: self._driver.detach_volume(id, volume_id))
+
+    async def extend_volume(self, id: str, volume_id: str, size_gib: int) -> None:
+        await self._do("extend_volume", lambda: self._driver.extend_volume(id, volume_id, size_gib))
+
     async def inspect(self, id: str) -> GuestFacts:
         return await self._do("inspect", lambda: self._driver.inspect(id))
 
@@ -253,6 +264,23 @@ class GatedCompute(DriverGate):
 
     async def console(self, id: str, *, max_bytes: int) -> bytes:
         return await self._do("console", lambda: self._driver.console(id, max_bytes=max_bytes))
+
+    async def close(self) -> None:
+        await self._do("close", self._driver.close)
+
+
+class GatedSwitch(DriverGate):
+    """The switch between the machines, as one of them reaches it."""
+
+    def __init__(self, driver: FakeSwitch, life: Life, weather: Weather) -> None:
+        super().__init__(life, weather)
+        self._driver = driver
+
+    async def apply(self, change: SwitchChange) -> None:
+        await self._do("apply", lambda: self._driver.apply(change))
+
+    async def facts(self, ports: tuple[str, ...] = ()) -> SwitchFacts:
+        return await self._do("facts", lambda: self._driver.facts(ports))
 
     async def close(self) -> None:
         await self._do("close", self._driver.close)

@@ -12,6 +12,11 @@ from micronova.compute.db import Server
 from micronova.image import states as image_states
 from micronova.options import QuotaOptions
 from micronova.sim.network_invariants import NETWORK_ALWAYS, SERVICE, machines_have_the_ports_of_rows
+from micronova.sim.segment_invariants import (
+    hosts_know_each_other,
+    no_segment_twice,
+    the_switch_carries_what_hosts_need,
+)
 from micronova.sim.snapshot import Snapshot
 from micronova.tasks import Task
 
@@ -165,6 +170,7 @@ def images_have_their_bytes(now: Snapshot) -> Iterator[str]:
 
 ALWAYS: tuple[Invariant, ...] = (
     *NETWORK_ALWAYS,
+    no_segment_twice,
     allocations_have_consumers,
     what_is_passing_has_an_owner,
     tasks_of_a_resource_take_turns,
@@ -175,6 +181,8 @@ HEALED: tuple[Invariant, ...] = (
     nothing_is_left_to_do,
     machines_have_the_guests_of_rows,
     machines_have_the_ports_of_rows,
+    hosts_know_each_other,
+    the_switch_carries_what_hosts_need,
     servers_have_real_ports,
     images_have_their_bytes,
 )

@@ -5,7 +5,7 @@ from typing import Any
 from micronova.context import Context
 from micronova.network.db import FloatingIp, Network, Port, Router, Rule, SecurityGroup, Subnet
 from micronova.network.router_interfaces import Asked
-from micronova.sim.asking import Asking, Habit, create
+from micronova.sim.asking import ADMIN, Asking, Habit, create
 
 OUTSIDE = "203.0.113.0/28"
 """So few addresses that gateways and floating IPs run out of them."""
@@ -46,7 +46,12 @@ class NetworkUsers(Asking):
 
     async def _create_network(self, ctx: Context) -> None:
         body = {"name": self._name("network")}
-        self._ask(ctx, f"creates {body['name']}", lambda api: create(api.network.networks, ctx, body))
+        kind = self._dice.weighed(((4, ""), (2, "vlan"), (1, "vxlan"), (2, "flat")))
+        if kind:
+            # who names a type must be an administrator
+            body |= {"provider:network_type": kind, "tenant_id": ctx.project_id}
+            ctx = ADMIN
+        self._ask(ctx, f"creates {kind} {body['name']}", lambda api: create(api.network.networks, ctx, body))
 
     async def _change_network(self, ctx: Context) -> None:
         body = {"mtu": self._dice.number(1280, 1500), "admin_state_up": self._dice.happens(0.8)}

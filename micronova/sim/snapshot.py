@@ -13,6 +13,7 @@ from micronova.network import specs
 from micronova.network.db import (
     Address,
     FloatingIp,
+    GivenSegment,
     Membership,
     Network,
     Port,
@@ -21,21 +22,27 @@ from micronova.network.db import (
     Rule,
     SecurityGroup,
     Subnet,
+    TunnelEndpoint,
 )
-from micronova.network.driver import GroupSpec, PortSpec
+from micronova.network.driver import GroupSpec, PortSpec, SegmentSpec
+from micronova.network.switch_changes import State
 from micronova.scheduler.db import Allocation
-from micronova.sim.world import World
+from micronova.sim.world import SWITCH, World
 from micronova.tasks import Task
 
 R = TypeVar("R", bound=Row)
 
 
 class NetworkView(msgspec.Struct, frozen=True):
-    """What a host's network driver has, or should have. `groups` are those that rules name as the other side."""
+    """What a host's network driver has, or should have. `groups` are those that rules name as the other side.
+
+    `segments` are what joins its networks with the same ones on other hosts, where it was told.
+    """
 
     ports: dict[str, PortSpec]
     networks: tuple[str, ...]
     groups: dict[str, GroupSpec]
+    segments: dict[str, SegmentSpec] = {}
 
 
 class MachineView(msgspec.Struct, frozen=True):
@@ -70,6 +77,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     stored: dict[str, frozenset[str]]
     machines: dict[str, MachineView]
     wanted: dict[str, NetworkView]
+    segments: dict[str, GivenSegment]
+    tunnels: dict[str, TunnelEndpoint]
+    carried: dict[str, frozenset[int]]
+    """VLANs that the switch carries to each host."""
 
     def of_project(self, rows: Iterable[Any], project_id: str) -> list[Any]:
         return [row for row in rows if row.project_id == project_id]
@@ -82,17 +93,21 @@ async def take(world: World, *, wanted: bool = False) -> Snapshot:
         guests = {guest.id: guest for guest in await machine.compute.list()}
         running = tuple(machine.process.life.names) if machine.process is not None else ()
         driver = machine.network
-        network = NetworkView(dict(driver.ports), tuple(sorted(driver.networks)), dict(driver.groups))
+        segments = {id: spec.segment for id, spec in driver.networks.items()}
+        network = NetworkView(dict(driver.ports), tuple(sorted(driver.networks)), dict(driver.groups), segments)
         machines[machine.name] = MachineView(guests, network, running)
     hosts = list(machines) if wanted else []
     stored = {
         machine.name: frozenset((*machine.store.committed, *machine.store.incoming))
         for machine in world.machines.values()
     }
-    return await world.read(lambda tx: _read(tx, machines, stored, hosts))
+    switch = world.switch.state
+    return await world.read(lambda tx: _read(tx, machines, stored, hosts, switch))
 
 
-def _read(tx: Tx, machines: dict[str, MachineView], stored: dict[str, frozenset[str]], hosts: list[str]) -> Snapshot:
+def _read(
+    tx: Tx, machines: dict[str, MachineView], stored: dict[str, frozenset[str]], hosts: list[str], switch: State
+) -> Snapshot:
     return Snapshot(
         servers=_by_id(tx.find(Server)),
         inputs=_by_id(tx.find(ServerInput)),
@@ -112,6 +127,9 @@ def _read(tx: Tx, machines: dict[str, MachineView], stored: dict[str, frozenset[
         stored=stored,
         machines=machines,
         wanted={host: _wanted(tx, host) for host in hosts},
+        segments=_by_id(tx.find(GivenSegment)),
+        tunnels=_by_id(tx.find(TunnelEndpoint)),
+        carried=_carried(switch),
     )
 
 
@@ -120,6 +138,11 @@ def _wanted(tx: Tx, host: str) -> NetworkView:
     view = specs.load(tx, ports)
     wanted = {port.id: specs.port_spec(view, port) for port in ports}
     return NetworkView(wanted, tuple(sorted(view.networks)), specs.members(tx, view.remote_groups()))
+
+
+def _carried(switch: State) -> dict[str, frozenset[int]]:
+    facts = {host: [switch.ports[port].facts for port in ports] for host, ports in SWITCH.hosts.items()}
+    return {host: frozenset(vlan for one in its for vlan in one.vlans) for host, its in facts.items()}
 
 
 def _by_id(rows: Iterable[Any]) -> dict[str, Any]:

@@ -186,7 +186,9 @@ async def _outside(api: Process) -> str:
 
 
 async def _first_network(api: Process, *, ctx: Context, outside: str) -> None:
-    network = await create(api.network.networks, ctx, {"name": f"net-{ctx.project_id}"})
+    kind = dict(zip(PROJECTS, ("vxlan", "vlan"), strict=True))[ctx.project_id]
+    asked = {"name": f"net-{ctx.project_id}", "tenant_id": ctx.project_id, "provider:network_type": kind}
+    network = await create(api.network.networks, ADMIN, asked)
     body = {"network_id": network.id, "cidr": "10.1.0.0/27", "ip_version": 4}
     subnet = await create(api.network.subnets, ctx, body)
     body = {"name": f"router-{ctx.project_id}", "external_gateway_info": {"network_id": outside}}

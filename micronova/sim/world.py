@@ -31,14 +31,30 @@ from micronova.image.stores.file import FileStore
 from micronova.manager import Manager, Runtime
 from micronova.network.db import ROWS as NETWORK_ROWS
 from micronova.network.drivers.fake import FakeNetworkDriver
-from micronova.network.flat_dhcp import FlatDHCPManager
+from micronova.network.drivers.fake_switch import FakeSwitch
+from micronova.network.manager import NetworkManager
 from micronova.network.policies import RULES as NETWORK_RULES
+from micronova.network.strategies.base import StrategyManager
+from micronova.network.strategies.flat_dhcp import FlatDHCPManager
+from micronova.network.strategies.vlan import VlanManager
+from micronova.network.strategies.vxlan import VxlanManager
+from micronova.network.switch_file import SwitchSettings
+from micronova.network.switches import Switch
 from micronova.policy import Policy
 from micronova.scheduler.db import ROWS as SCHEDULER_ROWS
 from micronova.scheduler.manager import SchedulerManager
 from micronova.schema import CORE, statements
 from micronova.service import Service
-from micronova.sim.gates import Copies, GatedBus, GatedCompute, GatedEngine, GatedNetwork, GatedStore, Weather
+from micronova.sim.gates import (
+    Copies,
+    GatedBus,
+    GatedCompute,
+    GatedEngine,
+    GatedNetwork,
+    GatedStore,
+    GatedSwitch,
+    Weather,
+)
 from micronova.sim.life import Life, owned_tasks
 from micronova.sim.loop import VirtualLoop
 
@@ -48,6 +64,10 @@ T = TypeVar("T")
 ROWS: tuple[type[Row], ...] = (*CORE, *IMAGE_ROWS, *SCHEDULER_ROWS, *NETWORK_ROWS, *COMPUTE_ROWS)
 API = "api"
 HOSTS = ("c1", "c2", "c3")
+ADDRESSES = {name: f"192.0.2.{number}" for number, name in enumerate((API, *HOSTS), 1)}
+"""Where the hosts' tunnels end."""
+SWITCH = SwitchSettings(driver="fake", hosts={name: (f"Eth1/{at}",) for at, name in enumerate(HOSTS, 1)})
+"""The switch that all hosts hang on."""
 VCPUS, RAM_MIB, DISK_GIB = 4, 4096, 32
 """What each host has."""
 DYING_TURNS = 50
@@ -63,6 +83,8 @@ FLAGS: dict[str, Any] = {
     "quota.ports": 9,
     "quota.security_groups": 4,
     "quota.security_group_rules": 22,
+    "network.vlan_ranges": ["rack:100:101"],
+    "network.vni_ranges": ["1:4"],
 }
 
 
@@ -147,7 +169,13 @@ class Process:
         self.scheduler = SchedulerManager(runtime)
         self.image = Images(runtime, driver=store, copies=copies, policy=policy)
         network = GatedNetwork(machine.network, life, weather)
-        self.network = FlatDHCPManager(runtime, driver=network, policy=policy)
+        switch = Switch("rack", SWITCH, GatedSwitch(world.switch, life, weather))
+        strategies: tuple[StrategyManager, ...] = (
+            VxlanManager(runtime, address=ADDRESSES[machine.name]),
+            FlatDHCPManager(runtime),
+            VlanManager(runtime, switches={switch.name: switch}),
+        )
+        self.network = NetworkManager(runtime, driver=network, policy=policy, strategies=strategies)
         self.compute = ComputeManager(
             runtime,
             driver=GatedCompute(machine.compute, life, weather),
@@ -156,7 +184,8 @@ class Process:
             scheduler=self.scheduler,
             policy=policy,
         )
-        served: list[Manager] = [self.image, self.scheduler] if machine.name == API else [self.network, self.compute]
+        on_hosts = (*strategies, self.network, self.compute)
+        served: list[Manager] = [self.image, self.scheduler] if machine.name == API else list(on_hosts)
         self.service = Service(runtime, served)
         self.serving = False
 
@@ -215,6 +244,7 @@ class World:
             connection.cursor().execute(statement)
         self.db = SharedDatabase(self.engine, self.clock, ground)
         self.ctx: Context = admin_context(self.clock)
+        self.switch = FakeSwitch("rack", SWITCH)
         self.machines = {name: Machine(self, name) for name in (API, *HOSTS)}
         self.bugs: list[str] = []
         self.on_death: Callable[[Machine], None] = lambda machine: None

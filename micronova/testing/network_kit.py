@@ -20,7 +20,9 @@ from micronova.network.driver import (
     PortSpec,
     RouterSpec,
     RuleSpec,
+    SegmentSpec,
     SubnetSpec,
+    TunnelPeer,
     WayOutSpec,
 )
 
@@ -71,6 +73,19 @@ def routed_spec(number: int, *others: int, floating: tuple[FloatingSpec, ...] = 
         routes=(("172.30.0.0/16", f"10.60.{number}.77"),),
     )
     return msgspec.structs.replace(network, routers=(router,), floating=floating)
+
+
+def spanning_spec(number: int, *peers: str) -> NetworkSpec:
+    """Network `number` on VXLAN, joined with hosts at the addresses `peers`, of which each has one port."""
+    guests = {peer: f"fa:16:3e:01:{number:02x}:{place:02x}" for place, peer in enumerate(peers, 1)}
+    segment = SegmentSpec(
+        network_type="vxlan",
+        id=4000 + number,
+        local="127.0.0.1",
+        peers=tuple(TunnelPeer(address=peer, macs=(mac,)) for peer, mac in guests.items()),
+        neighbours=tuple((f"10.60.{number}.{200 + place}", mac) for place, mac in enumerate(guests.values(), 1)),
+    )
+    return msgspec.structs.replace(network_spec(number), segment=segment)
 
 
 def port_spec(number: int, *, network: int = 0, rules: tuple[RuleSpec, ...] = SSH_AND_PING) -> PortSpec:
@@ -266,6 +281,20 @@ class NetworkDriverKit:
             for spec in order:
                 await driver.remove_network(spec.id)
 
+        assert [] == await driver.list_networks()
+
+    async def test_a_network_that_spans_hosts_follows_its_peers(self, driver: NetworkDriver) -> None:
+        for peers in ((), ("127.0.0.2",), ("127.0.0.2", "127.0.0.3"), ("127.0.0.3",), ("127.0.0.3",), ()):
+            await driver.ensure_network(spanning_spec(0, *peers))
+            await driver.ensure_port(port_spec(1))
+        await driver.ensure_network(spanning_spec(1, "127.0.0.2"))
+
+        there = await driver.list_networks()
+        await driver.remove_port(port_spec(1).id)
+        for number in (0, 1):
+            await driver.remove_network(network_spec(number).id)
+
+        assert [network_spec(0).id, network_spec(1).id] == there
         assert [] == await driver.list_networks()
 
     async def test_no_metadata_socket_without_a_network(self, driver: NetworkDriver) -> None:

@@ -23,3 +23,12 @@ async def small(tmp_path: Path) -> AsyncIterator[ServerWorld]:
     await world.open("h1", ram_mib=512, vcpus=4, disk_gib=20)
     yield world
     await world.close()
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[ServerWorld]:
+    """A cloud of one host that serves, and its API."""
+    world = ServerWorld(tmp_path)
+    await world.open("h1")
+    yield world
+    await world.close()

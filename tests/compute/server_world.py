@@ -30,14 +30,21 @@ from micronova.network.attributes import for_create
 from micronova.network.db import ROWS as NETWORK_ROWS
 from micronova.network.db import Port
 from micronova.network.drivers.fake import FakeNetworkDriver
-from micronova.network.flat_dhcp import FlatDHCPManager
+from micronova.network.manager import NetworkManager
 from micronova.network.policies import RULES as NETWORK_RULES
+from micronova.network.strategies.flat_dhcp import FlatDHCPManager
 from micronova.policy import Policy
 from micronova.scheduler.db import ROWS as SCHEDULER_ROWS
 from micronova.scheduler.manager import SchedulerManager
 from micronova.service import Service
 from micronova.tasks import Task
 from micronova.testing.ground import ground
+from micronova.volume.db import ROWS as VOLUME_ROWS
+from micronova.volume.db import Attachment, Volume
+from micronova.volume.drivers.fake import FakeVolumeDriver
+from micronova.volume.manager import VolumeManager
+from micronova.volume.policies import RULES as VOLUME_RULES
+from micronova.volume.volumes import NewVolume
 
 CTX = admin_context(SystemClock())
 MEMBER = Context(request_id="req-1", user_id="u1", project_id="p1", roles=("member", "reader"))
@@ -75,6 +82,7 @@ class Host:
         self.world = world
         self.driver = FakeComputeDriver(world.clock, **size)
         self.net = FakeNetworkDriver(world.clock)
+        self.disks = FakeVolumeDriver(name=name)
         self.service: Service | None = None
         self.make()
 
@@ -84,8 +92,17 @@ class Host:
         # every process has a client of its own
         self.runtime = Runtime(world.runtime.config, world.clock, world.runtime.bus, world.db)
         self.scheduler = SchedulerManager(self.runtime, self.name)
-        self.network = FlatDHCPManager(self.runtime, self.name, driver=self.net, policy=world.policy)
+        self.network = NetworkManager(
+            self.runtime,
+            self.name,
+            driver=self.net,
+            policy=world.policy,
+            strategies=(FlatDHCPManager(self.runtime, self.name),),
+        )
         self.image = ImageManager(self.runtime, self.name, driver=world.store, policy=world.policy)
+        self.volume = VolumeManager(
+            self.runtime, self.name, drivers={"fake": self.disks}, image=self.image, policy=world.policy
+        )
         self.compute = ComputeManager(
             self.runtime,
             self.name,
@@ -94,11 +111,14 @@ class Host:
             image=self.image,
             scheduler=self.scheduler,
             policy=world.policy,
+            volume=self.volume,
         )
+        self.volume.on_grown = self.compute.record_grown
 
     async def start(self) -> None:
         self.make()
-        self.service = Service(self.runtime, [self.scheduler, self.image, self.network, self.compute], self.name)
+        managers = [self.scheduler, self.image, self.network, self.volume, self.compute]
+        self.service = Service(self.runtime, managers, self.name)
         await self.service.start()
 
     async def stop(self) -> None:
@@ -112,11 +132,11 @@ class ServerWorld:
 
     def __init__(self, folder: Path, **flags: Any) -> None:
         given = {"state": str(folder), "tasks__sweep_seconds": 0.2, **flags}
-        self.runtime = ground(*rows.ROWS, *SCHEDULER_ROWS, *NETWORK_ROWS, *IMAGE_ROWS, **given)
+        self.runtime = ground(*rows.ROWS, *SCHEDULER_ROWS, *NETWORK_ROWS, *IMAGE_ROWS, *VOLUME_ROWS, **given)
         self.clock, self.db = self.runtime.clock, self.runtime.db
         # statements depend on rows and dialect alone: compiling them for every world would take most of a test
         self.db._plans, self.db._compiled = PLANS, COMPILED
-        self.policy = Policy({**RULES, **NETWORK_RULES, **IMAGE_RULES})
+        self.policy = Policy({**RULES, **NETWORK_RULES, **IMAGE_RULES, **VOLUME_RULES})
         self.store = FileStore(folder / "images")
         self.hosts: dict[str, Host] = {}
         self.api = Host(self, "api")
@@ -177,6 +197,23 @@ class ServerWorld:
         body = {"network_id": row.id, "cidr": cidr, "ip_version": 4, "tenant_id": who.project_id}
         await subnets.create(PEOPLE["admin"], [for_create(resources.SUBNET, body)])
         return row.id
+
+    async def new_volume(self, *, who: Context = MEMBER, **more: Any) -> str:
+        """A volume that is available; its id."""
+        view = await self.api.volume.create(who, NewVolume(**{"size_gib": 1, **more}))
+        await self.wait(lambda: self.volume(view.row.id), lambda row: row.status == "available")
+        return view.row.id
+
+    async def volume(self, id: str) -> Volume | None:
+        return await self.db.read(lambda tx: tx.first(Volume, id=id))
+
+    async def attachments(self, volume_id: str) -> list[Attachment]:
+        return await self.db.read(lambda tx: tx.find(Attachment, volume_id=volume_id))
+
+    async def until_volume(self, id: str, status: str) -> Volume:
+        """Wait until the volume has this status."""
+        found: Volume = await self.wait(lambda: self.volume(id), lambda row: row is not None and row.status == status)
+        return found
 
     # -- asking
 

@@ -12,12 +12,13 @@ import msgspec
 import pytest
 from compute.api_world import CTX, World
 
-from micronova.compute.config_drive import drive_files
+from micronova.compute.config_drive import drive_files, needs_drive
 from micronova.compute.db import Server, ServerInput
-from micronova.compute.metadata import Subject
+from micronova.compute.metadata import Subject, network_data
 from micronova.compute.metadata_app import MetadataService, Tokens, metadata_app
 from micronova.compute.metadata_subjects import Subjects
-from micronova.network.contract import NicInfo
+from micronova.network.contract import NicAddress, NicInfo
+from micronova.volume.servers import SeenDisk
 
 KEY = "ssh-ed25519 AAAA me@home"
 SCRIPT = b"#!/bin/sh\necho hi\n"
@@ -29,6 +30,10 @@ NIC = NicInfo(
     fixed_ips=(("5ub0e700-0000-4000-8000-000000000001", "10.0.0.5", 4), ("s6", "fd00::5", 6)),
     floating_ips=("203.0.113.9",),
     mtu=1450,
+    addresses=(
+        NicAddress(ip="10.0.0.5", cidr="10.0.0.0/24", mode="dhcp"),
+        NicAddress(ip="fd00::5", cidr="fd00::/64", mode="slaac"),
+    ),
 )
 
 
@@ -41,8 +46,8 @@ class FakeNetwork:
     async def server_at(self, ctx: Any, network_id: str, ip: str) -> str | None:
         return self.at.get((network_id, ip))
 
-    async def nics_of(self, ctx: Any, server_ids: Any) -> dict[str, tuple[NicInfo, ...]]:
-        return dict.fromkeys(server_ids, (NIC,))
+    async def guest_nics(self, ctx: Any, server_id: str) -> tuple[NicInfo, ...]:
+        return (NIC,)
 
     async def security_groups_of(self, ctx: Any, server_ids: Any) -> dict[str, tuple[str, ...]]:
         return dict.fromkeys(server_ids, ("default", "web"))
@@ -55,8 +60,12 @@ class Guests:
         self.world = World()
         self.db, self.clock = self.world.db, self.world.clock
         self.network = FakeNetwork()
-        self.subjects = Subjects(self.world.db, self.world.clock, self.network)
+        self.disks: list[SeenDisk] = []
+        self.subjects = Subjects(self.world.db, self.world.clock, self.network, self.disks_of)
         self.tokens = Tokens(self.world.clock)
+
+    def disks_of(self, tx: Any, server_id: str) -> list[SeenDisk]:
+        return self.disks
 
     async def guest(self, ip: str = "10.0.0.5", given: ServerInput | None = None, **more: Any) -> Server:
         facts = {"key_name": "k", "metadata": {"role": "web"}, "image_id": "1ma9e000-0000", **more}
@@ -149,6 +158,53 @@ async def test_network_data_names_interfaces_by_mac(guests: Guests) -> None:
         ("ipv4_dhcp", "tap0a1b2c3d-00"),
         ("ipv6_slaac", "tap0a1b2c3d-00"),
     ]
+
+
+def test_a_guest_is_told_the_addresses_that_nobody_else_tells_it() -> None:
+    here = NicAddress(
+        ip="10.2.0.5",
+        cidr="10.2.0.0/23",
+        mode="static",
+        routes=(("0.0.0.0/0", "10.2.0.1"), ("192.0.2.0/24", "10.2.0.9")),
+        dns=("192.0.2.53",),
+    )
+    also = NicAddress(ip="fd02::5", cidr="fd02::/64", mode="static", routes=(("::/0", "fd02::1"),), dns=("fd02::53",))
+    nic = msgspec.structs.replace(NIC, addresses=(also, here))
+
+    told = network_data([nic])
+
+    ours = {"link": "tap0a1b2c3d-00", "network_id": "net1"}
+    assert told["networks"] == [
+        {
+            "id": "network0",
+            "type": "ipv4",
+            "ip_address": "10.2.0.5",
+            "netmask": "255.255.254.0",
+            "routes": [
+                {"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.2.0.1"},
+                {"network": "192.0.2.0", "netmask": "255.255.255.0", "gateway": "10.2.0.9"},
+            ],
+            "services": [{"type": "dns", "address": "192.0.2.53"}],
+            **ours,
+        },
+        {
+            "id": "network1",
+            "type": "ipv6",
+            "ip_address": "fd02::5",
+            "netmask": "ffff:ffff:ffff:ffff::",
+            "routes": [{"network": "::", "netmask": "::", "gateway": "fd02::1"}],
+            "services": [{"type": "dns", "address": "fd02::53"}],
+            **ours,
+        },
+    ]
+    assert told["services"] == [{"type": "dns", "address": "192.0.2.53"}, {"type": "dns", "address": "fd02::53"}]
+
+
+def test_only_who_has_to_know_an_address_by_himself_needs_a_drive() -> None:
+    static = NicAddress(ip="10.2.0.5", cidr="10.2.0.0/24", mode="static")
+
+    assert not needs_drive([NIC])
+    assert needs_drive([NIC, msgspec.structs.replace(NIC, addresses=(static,))])
 
 
 async def test_a_guest_is_told_of_itself_in_the_ec2_form(guests: Guests) -> None:

@@ -179,9 +179,9 @@ class Guest:
         """Whether a TCP connection comes about and carries bytes both ways, when somebody echoes, or opens at all."""
         return connects(self.path, address, port, wait=wait)
 
-    def packets(self) -> socket.socket:
-        """A raw socket on eth0; close it."""
-        return in_namespace(self.path, _raw)
+    def packets(self, interface: str = "eth0") -> socket.socket:
+        """A raw socket on the interface; close it."""
+        return in_namespace(self.path, lambda: _raw(interface))
 
 
 def connects(namespace: Path, address: str, port: int, *, wait: float = 1.0) -> bool:
@@ -210,9 +210,9 @@ def arrives(receiver: socket.socket, marker: bytes, *, wait: float = 0.4) -> boo
     return False
 
 
-def _raw() -> socket.socket:
+def _raw(interface: str) -> socket.socket:
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-    raw.bind(("eth0", ETH_P_ALL))
+    raw.bind((interface, ETH_P_ALL))
     return raw
 
 

@@ -1,9 +1,13 @@
 """IPv6 of the Linux network driver with real packets: how guests come by addresses, and which they may use."""
 
 import ipaddress
+import os
+import signal
 import socket
 import struct
+from pathlib import Path
 
+import dhcp6
 import frames
 import msgspec
 import pytest
@@ -14,7 +18,7 @@ from micronova.errors import Rejected
 from micronova.network.driver import Lease, NetworkSpec, PortSpec, SubnetSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
 from micronova.network.drivers.linux.filters import link_local
-from micronova.network.drivers.linux.names import gateway_mac
+from micronova.network.drivers.linux.names import Names, gateway_mac
 
 pytestmark = pytest.mark.host
 PREFIX = "fd00:9::"
@@ -143,3 +147,52 @@ async def test_a_guest_with_a_chosen_link_local_address_passes_duplicate_detecti
 async def test_a_way_that_does_not_exist_is_rejected(driver: LinuxNetworkDriver) -> None:
     with pytest.raises(Rejected):
         await driver.ensure_network(with_ipv6("magic"))
+
+
+def stateful(name: str, number: int, address: str) -> PortSpec:
+    base = port(name, number)
+    held = Lease(ip=address, hostname=f"six-{name}")
+    return msgspec.structs.replace(base, ips=(*base.ips, address), leases=(*base.leases, held))
+
+
+async def leasing(lab: Lab, driver: LinuxNetworkDriver, spec: PortSpec) -> Guest:
+    guest = await booted(lab, driver, spec)
+    until(lambda: has(guest, "fe80::") and not has(guest, "tentative"))
+    return guest
+
+
+async def test_an_ipv6_address_goes_to_its_next_owner_at_once(lab: Lab, driver: LinuxNetworkDriver) -> None:
+    await driver.ensure_network(with_ipv6("dhcpv6-stateful"))
+    first, second = stateful("a", 11, f"{PREFIX}a1"), stateful("b", 12, f"{PREFIX}a1")
+    guest = await leasing(lab, driver, first)
+    had = dhcp6.lease(guest)
+
+    await driver.remove_port(first.id)
+    successor = await leasing(lab, driver, second)
+
+    assert f"{PREFIX}a1" == had == dhcp6.lease(successor)
+
+
+async def test_two_ports_exchange_their_ipv6_addresses(lab: Lab, driver: LinuxNetworkDriver) -> None:
+    await driver.ensure_network(with_ipv6("dhcpv6-stateful"))
+    guests = [await leasing(lab, driver, stateful(name, n, f"{PREFIX}a{n}")) for name, n in (("a", 1), ("b", 2))]
+    before = [dhcp6.lease(guest) for guest in guests]
+
+    await driver.ensure_ports((stateful("a", 1, f"{PREFIX}a2"), stateful("b", 2, f"{PREFIX}a1")))
+
+    assert [f"{PREFIX}a1", f"{PREFIX}a2"] == before
+    assert [f"{PREFIX}a2", f"{PREFIX}a1"] == [dhcp6.lease(guest) for guest in guests]
+
+
+async def test_ipv6_leases_outlive_a_server_that_died(lab: Lab, driver: LinuxNetworkDriver) -> None:
+    await driver.ensure_network(with_ipv6("dhcpv6-stateful"))
+    spec = stateful("a", 11, f"{PREFIX}a1")
+    dhcp6.lease(await leasing(lab, driver, spec))
+    [server] = lab.processes("dnsmasq")
+    os.kill(server, signal.SIGKILL)
+    until(lambda: not lab.processes("dnsmasq"))
+
+    await driver.ensure_network(with_ipv6("dhcpv6-stateful"))
+
+    [file] = Path("/run", Names("mn", lab.folder / "network").cloud).glob("*/leases")
+    until(lambda: f"{PREFIX}a1" in file.read_text())

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import msgspec
 import pytest
 from linux_guests import EGRESS, PING, network, plug, port
-from netlab import OUTSIDE, UPLINK, Guest, Lab, connects, sh
+from netlab import OUTSIDE, UPLINK, Guest, Lab, arrives, connects, sh
 
 from micronova.clock import SystemClock
 from micronova.network.driver import FloatingSpec, NetworkSpec, PeerSpec, PortSpec, RouterSpec, WayOutSpec
@@ -294,7 +294,7 @@ async def test_connections_live_on_when_all_is_ensured_again_by_a_new_driver(
 
 
 async def test_removing_what_was_routed_leaves_no_rule_and_no_route(lab: Lab, driver: LinuxNetworkDriver) -> None:
-    before = (sh("ip", "rule"), sh("ip", "route", "show", "table", "all"), sh("nft", "list", "ruleset"))
+    before = (sh("ip", "rule"), sh("ip", "-4", "route", "show", "table", "all"), sh("nft", "list", "ruleset"))
     for _ in range(2):
         await driver.ensure_network(routed("net-a", "net-b", way_out=PLAIN, floating={FLOATING: "10.9.0.11"}))
         await driver.ensure_network(routed("net-b", "net-a", routes=(("0.0.0.0/0", "10.9.0.11"),)))
@@ -304,8 +304,23 @@ async def test_removing_what_was_routed_leaves_no_rule_and_no_route(lab: Lab, dr
         await driver.remove_network(id)
 
     assert 2 == len(there.splitlines()) - len(before[0].splitlines())
-    assert before == (sh("ip", "rule"), sh("ip", "route", "show", "table", "all"), sh("nft", "list", "ruleset"))
+    assert before == (sh("ip", "rule"), sh("ip", "-4", "route", "show", "table", "all"), sh("nft", "list", "ruleset"))
 
 
 def _dial(guest: Guest, address: str, number: int) -> socket.socket:
     return in_namespace(guest.path, lambda: socket.create_connection((address, number), timeout=2))
+
+
+async def test_a_floating_ip_that_appears_is_announced_once(lab: Lab, driver: LinuxNetworkDriver) -> None:
+    spec = routed("net-a", way_out=SNAT, floating={ON_THE_WIRE: "10.9.0.11"})
+    address = bytes([198, 51, 100, 77])
+    claim = address + bytes(6) + address  # sender and target are the same
+
+    with outside(lab).packets() as wire:
+        await driver.ensure_network(spec)
+        announced = arrives(wire, claim, wait=2)
+        await driver.ensure_network(spec)
+        again = arrives(wire, claim)
+
+    assert announced
+    assert not again

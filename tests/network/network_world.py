@@ -13,8 +13,13 @@ from micronova.manager import Runtime
 from micronova.network.api import api
 from micronova.network.db import ROWS
 from micronova.network.drivers.fake import FakeNetworkDriver
-from micronova.network.flat_dhcp import FlatDHCPManager
+from micronova.network.manager import NetworkManager
 from micronova.network.policies import RULES
+from micronova.network.strategies.base import StrategyManager
+from micronova.network.strategies.flat import FlatManager
+from micronova.network.strategies.flat_dhcp import FlatDHCPManager
+from micronova.network.strategies.vlan import VlanManager
+from micronova.network.strategies.vxlan import VxlanManager
 from micronova.policy import Policy
 from micronova.service import Service
 from micronova.tasks import Task
@@ -41,27 +46,49 @@ async def authenticate(token: str) -> Context:
     return CALLERS[token]
 
 
+Carriers = Callable[[Runtime, str], tuple[StrategyManager, ...]]
+"""Makes the strategies of a host."""
+
+
+def flat_dhcp(runtime: Runtime, host: str) -> tuple[StrategyManager, ...]:
+    return (FlatDHCPManager(runtime, host),)
+
+
+def vxlan(runtime: Runtime, host: str) -> tuple[StrategyManager, ...]:
+    """Host h7 has the end of its tunnels at 192.0.2.7."""
+    return (VxlanManager(runtime, host, address=f"192.0.2.{host[-1]}"),)
+
+
+def spanning(runtime: Runtime, host: str) -> tuple[StrategyManager, ...]:
+    """Tunnels, VLANs and wires that are somebody else's; who asks for no type gets tunnels."""
+    return (*vxlan(runtime, host), VlanManager(runtime, host), FlatManager(runtime, host))
+
+
 class Host:
     """One host: its driver, manager and service."""
 
-    def __init__(self, runtime: Runtime, name: str) -> None:
+    def __init__(self, runtime: Runtime, name: str, carriers: Carriers) -> None:
         self.driver = FakeNetworkDriver(runtime.clock)
+        self.carriers = carriers
         self.runtime = runtime
         self.name = name
         self.begin()
 
     def begin(self) -> None:
         """A new life of the host's process; what the driver made is still there."""
-        self.manager = FlatDHCPManager(self.runtime, self.name, driver=self.driver, policy=POLICY)
-        self.service = Service(self.runtime, [self.manager], self.name)
+        self.strategies = self.carriers(self.runtime, self.name)
+        self.manager = NetworkManager(
+            self.runtime, self.name, driver=self.driver, policy=POLICY, strategies=self.strategies
+        )
+        self.service = Service(self.runtime, [*self.strategies, self.manager], self.name)
 
 
 class Room:
     """Hosts on one database, and the API."""
 
-    def __init__(self, runtime: Runtime, names: tuple[str, ...]) -> None:
+    def __init__(self, runtime: Runtime, names: tuple[str, ...], carriers: Carriers) -> None:
         self.runtime = runtime
-        self.hosts = {name: Host(runtime, name) for name in names}
+        self.hosts = {name: Host(runtime, name, carriers) for name in names}
         self.manager = self.hosts[names[0]].manager
         self.driver = self.hosts[names[0]].driver
         front = Front([api(self.manager, runtime.config.options)], authenticate, POLICY, runtime.clock)
@@ -113,10 +140,12 @@ async def eventually(condition: Callable[[], Any], rounds: int = 3000) -> None:
 
 
 @asynccontextmanager
-async def room(*names: str, serve: bool = True, clock: Clock | None = None, **flags: Any) -> AsyncIterator[Room]:
+async def room(
+    *names: str, serve: bool = True, clock: Clock | None = None, carriers: Carriers = flat_dhcp, **flags: Any
+) -> AsyncIterator[Room]:
     """A room whose hosts are served; the first is the API's."""
     runtime = ground(*ROWS, clock=clock, **flags)
-    made = Room(runtime, names or ("host1",))
+    made = Room(runtime, names or ("host1",), carriers)
     await runtime.bus.start()
     for host in made.hosts.values() if serve else ():
         await host.service.start()

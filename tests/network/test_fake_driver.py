@@ -2,11 +2,12 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from micronova.clock import SystemClock
-from micronova.errors import DriverError, NoSpace
-from micronova.network.driver import NetworkDriver
+from micronova.errors import DriverError, NoSpace, Rejected
+from micronova.network.driver import NetworkDriver, SegmentSpec, TunnelPeer
 from micronova.network.drivers.fake import FakeNetworkDriver
 from micronova.testing.network_kit import NetworkDriverKit, network_spec, port_spec
 
@@ -84,3 +85,31 @@ async def test_calls_are_remembered_in_order(fake: FakeNetworkDriver) -> None:
 
     assert ["ensure_network", "ensure_port"] == [call.operation for call in fake.calls]
     assert port_spec(1).id == fake.calls[-1].subject
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        SegmentSpec(id=5),
+        SegmentSpec(network_type="vlan", id=5),
+        SegmentSpec(network_type="vlan", physical_network="rack", id=4095),
+        SegmentSpec(network_type="vxlan", id=5),
+        SegmentSpec(network_type="vxlan", local="192.0.2.1", id=1 << 24),
+        SegmentSpec(network_type="pigeon"),
+    ],
+)
+async def test_a_network_is_on_a_segment_that_can_be(fake: FakeNetworkDriver, segment: SegmentSpec) -> None:
+    with pytest.raises(Rejected, match="can't be on"):
+        await fake.ensure_network(msgspec.structs.replace(network_spec(0), segment=segment))
+
+    assert {} == fake.networks
+
+
+async def test_the_newest_segment_is_what_the_network_is_on(fake: FakeNetworkDriver) -> None:
+    alone = SegmentSpec(network_type="vxlan", local="192.0.2.1", id=5)
+    joined = msgspec.structs.replace(alone, peers=(TunnelPeer(address="192.0.2.2", macs=("fa:16:3e:00:00:01",)),))
+
+    for segment in (alone, joined):
+        await fake.ensure_network(msgspec.structs.replace(network_spec(0), segment=segment))
+
+    assert [joined] == [spec.segment for spec in fake.networks.values()]

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from micronova.errors import Rejected
-from micronova.network.driver import Lease
+from micronova.network.driver import DhcpOptionSpec, Lease, PortSpec
 from micronova.network.drivers.linux import leases
-from micronova.network.drivers.linux.leases import LeaseFiles
+from micronova.network.drivers.linux.leases import LeaseFiles, Stale
 from micronova.testing.network_kit import port_spec
 
 
@@ -68,3 +68,67 @@ def test_a_file_that_somebody_removed_comes_back(files: LeaseFiles) -> None:
 def test_a_lease_that_can_not_be_is_rejected(lease: Lease) -> None:
     with pytest.raises(Rejected):
         leases.check(msgspec.structs.replace(port_spec(1), leases=(lease,)))
+
+
+def option(value: str, name: str = "66") -> DhcpOptionSpec:
+    return DhcpOptionSpec(name=name, value=value)
+
+
+def with_options(*options: DhcpOptionSpec) -> PortSpec:
+    return msgspec.structs.replace(port_spec(1), dhcp_options=options)
+
+
+def test_a_port_with_options_has_a_tag_and_a_file_of_them(files: LeaseFiles) -> None:
+    port = with_options(
+        DhcpOptionSpec(name="bootfile-name", value="pxelinux.0"),
+        DhcpOptionSpec(name="tag:!ipxe,67", value="undionly.kpxe"),
+        DhcpOptionSpec(name="router", value=""),
+        DhcpOptionSpec(name="dns-server", value="[fd00::1]", ip_version=6),
+    )
+
+    files.put([port])
+
+    assert "fa:16:3e:00:00:01,10.60.0.11,h-kit00000001,1h\n" == (files.hosts / port.id).read_text()
+    assert f"dhcp-mac=set:port-{port.id},fa:16:3e:00:00:01\n" == (files.tags / port.id).read_text()
+    assert [
+        f"tag:port-{port.id},option:bootfile-name,pxelinux.0",
+        f"tag:port-{port.id},tag:!ipxe,67,undionly.kpxe",
+        f"tag:port-{port.id},option:router",
+        f"tag:port-{port.id},option6:dns-server,[fd00::1]",
+    ] == (files.options / port.id).read_text().splitlines()
+
+
+def test_options_that_go_take_their_file_along(files: LeaseFiles) -> None:
+    files.put([with_options(DhcpOptionSpec(name="66", value="x"))])
+
+    assert Stale.START == files.put([port_spec(1)])
+    assert [] == named(files.options) == named(files.tags)
+    assert [port_spec(1).id] == named(files.hosts)
+    assert not files.settle([port_spec(1)])
+
+
+def test_a_port_without_leases_may_have_options(files: LeaseFiles) -> None:
+    port = msgspec.structs.replace(with_options(DhcpOptionSpec(name="23", value="[::]", ip_version=6)), leases=())
+
+    files.settle([port])
+
+    assert "" == (files.hosts / port.id).read_text()
+    assert [port.id] == named(files.options) == named(files.tags)
+
+
+def test_only_the_first_and_the_last_option_of_a_port_take_a_new_server(files: LeaseFiles) -> None:
+    steps = [port_spec(1), with_options(option("x")), with_options(option("y"), option("z", "67")), port_spec(1)]
+
+    stale = [files.put([step]) for step in steps]
+    files.put([with_options(option("x"))])
+
+    assert [Stale.NOT, Stale.START, Stale.READ, Stale.START] == stale
+    assert Stale.START == files.settle([])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("a b", "x"), ("66\n67", "x"), ("66", "x\ndhcp-script=/bin/sh"), ("", "x")]
+)
+def test_an_option_that_can_not_be_is_rejected(name: str, value: str) -> None:
+    with pytest.raises(Rejected):
+        leases.check(with_options(DhcpOptionSpec(name=name, value=value)))

@@ -32,10 +32,10 @@ async def test_extensions_are_those_that_work(r):
     aliases = [extension["alias"] for extension in (await r.call("GET", "/extensions"))["extensions"]]
 
     assert "security-group" in aliases
-    assert "dvr" not in aliases
+    assert "segment" not in aliases
     assert "security-group" == (await r.call("GET", "/extensions/security-group"))["extension"]["alias"]
-    assert (404, "ExtensionNotFound") == await r.refused("GET", "/extensions/dvr")
-    assert 404 == (await r.client.get("/network/v2.0/trunks")).status
+    assert (404, "ExtensionNotFound") == await r.refused("GET", "/extensions/segment")
+    assert 404 == (await r.client.get("/network/v2.0/segments")).status
 
 
 async def test_without_a_token_nothing_is_told(r):
@@ -250,7 +250,7 @@ async def test_a_list_without_a_limit_is_bounded_and_says_so():
         page = await r.call("GET", "/networks?sort_key=name")
 
         assert ["a", "b"] == [network["name"] for network in page["networks"]]
-        assert ["next"] == [link["rel"] for link in page["networks_links"]]
+        assert ["next", "previous"] == [link["rel"] for link in page["networks_links"]]
 
 
 async def test_ports_are_found_by_address_network_device_and_group(r):

@@ -44,7 +44,7 @@ async def test_a_floating_ip_is_shown_as_clients_expect_it(r):
     assert {
         "id", "project_id", "tenant_id", "description", "tags", "created_at", "updated_at", "revision_number", "status",
         "floating_network_id", "floating_ip_address", "port_id", "fixed_ip_address", "router_id", "dns_name",
-        "dns_domain", "port_details",
+        "dns_domain", "port_details", "port_forwardings", "qos_policy_id",
     } == set(made)  # fmt: skip
     assert ("198.51.100.3", "10.0.0.2", router, "ACTIVE") == tuple(
         made[name] for name in ("floating_ip_address", "fixed_ip_address", "router_id", "status")

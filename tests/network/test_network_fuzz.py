@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from network.network_world import room
+from network.network_world import ADMIN, room
 
 from micronova.network.listing import RESERVED, TESTS
 from micronova.network.resources import RESOURCES
@@ -52,6 +52,17 @@ SENSE = {
     "router": {},
     "floatingip": {"floating_network_id": "EXTERNAL"},
     "subnetpool": {"prefixes": ["10.88.0.0/16"]},
+    "port_forwarding": {"internal_port_id": "PORT", "protocol": "tcp", "external_port": 80, "internal_port": 81},
+    "address_scope": {"ip_version": 4},
+    "metering_label": {},
+    "metering_label_rule": {"metering_label_id": "LABEL", "direction": "ingress", "remote_ip_prefix": "10.0.0.0/8"},
+    "agent": {},
+    "policy": {"name": "p"},
+    "trunk": {"port_id": "PORT"},
+    "address_group": {"addresses": ["10.0.0.0/8"]},
+    "bandwidth_limit_rule": {"max_kbps": 1000},
+    "dscp_marking_rule": {"dscp_mark": 8},
+    "minimum_bandwidth_rule": {"min_kbps": 1},
     "rbac_policy": {
         "object_type": "network",
         "object_id": "NETWORK",
@@ -61,6 +72,12 @@ SENSE = {
 }
 NOUN = st.sampled_from(sorted(NAMES))
 PATHS = {resource.noun: resource.path for resource in RESOURCES}
+PARENTS = {"port_forwarding": "FLOATINGIP"}
+
+
+def path_of(noun, ids):
+    """The path of a collection; what lives inside of another resource is looked for in the one that is there."""
+    return f"/network/v2.0/{PATHS[noun]}".replace("{id}", ids[PARENTS.get(noun, "QOS")])
 
 
 def body_of(noun):
@@ -68,7 +85,7 @@ def body_of(noun):
     odd = st.dictionaries(st.sampled_from(NAMES[noun]), JSON, max_size=4)
     return st.tuples(
         st.just(noun),
-        st.builds(lambda kept, odd: {**kept, **odd}, st.sampled_from([SENSE[noun], {}]), odd) | JSON,
+        st.builds(lambda kept, odd: {**kept, **odd}, st.sampled_from([SENSE.get(noun, {}), {}]), odd) | JSON,
         st.sampled_from(["alice", "admin", "bob"]),
     )
 
@@ -98,7 +115,35 @@ async def furnished(r):
     policy = (await r.call("POST", "/rbac-policies", {"rbac_policy": rbac}))["rbac_policy"]
     named = {"NETWORK": network, "SUBNET": subnet, "PORT": port["id"], "GROUP": group["id"]}
     return {**named, "EXTERNAL": external, "ROUTER": router["id"], "FLOATINGIP": floating["id"],
-            "SUBNETPOOL": pool["id"], "POLICY": policy["id"]}  # fmt: skip
+            "SUBNETPOOL": pool["id"], "POLICY": policy["id"], **await served(r, floating, port),
+            **await operated(r)}  # fmt: skip
+
+
+async def operated(r):
+    """Ids of what operators have, and of an address scope."""
+    await r.manager.agents.announce(ADMIN, "host1")
+    label = (await r.call("POST", "/metering/metering-labels", {"metering_label": {}}, token="admin"))["metering_label"]
+    agents = (await r.call("GET", "/agents?agent_type=DHCP%20agent", token="admin"))["agents"]
+    return {
+        "LABEL": label["id"],
+        "AGENT": agents[0]["id"],
+        "SCOPE": (await r.make("address_scope", ip_version=4))["id"],
+    }
+
+
+async def served(r, floating, port):
+    """Ids of a QoS policy with a rule of each type, and of a forwarding."""
+    qos = (await r.call("POST", "/qos/policies", {"policy": {}}, token="admin"))["policy"]["id"]
+    limit = await r.call(
+        "POST", f"/qos/policies/{qos}/bandwidth_limit_rules", {"bandwidth_limit_rule": {"max_kbps": 9}}, token="admin"
+    )
+    one = {"internal_port_id": port["id"], "protocol": "tcp", "external_port": 22, "internal_port": 22}
+    forwarding = await r.call("POST", f"/floatingips/{floating['id']}/port_forwardings", {"port_forwarding": one})
+    return {
+        "QOS": qos,
+        "RULE": limit["bandwidth_limit_rule"]["id"],
+        "FORWARDING": forwarding["port_forwarding"]["id"],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +184,7 @@ def test_a_post_of_anything_is_made_or_refused(play, bodies):
     async def run(r, ids):
         for noun, given_, token in bodies:
             body = {noun: place(given_, ids)}
-            reply = await r.client.post(f"/network/v2.0/{PATHS[noun]}", body, token=token)
+            reply = await r.client.post(path_of(noun, ids), body, token=token)
             check(reply, body)
 
     play(run)
@@ -152,7 +197,7 @@ def test_a_put_of_anything_is_done_or_refused(play, bodies):
         for noun, given_, token in bodies:
             id = ids.get(noun.split("_")[-1].upper(), NOWHERE)
             body = {noun: place(given_, ids)}
-            check(await r.client.put(f"/network/v2.0/{PATHS[noun]}/{id}", body, token=token), body)
+            check(await r.client.put(f"{path_of(noun, ids)}/{id}", body, token=token), body)
 
     play(run)
 
@@ -168,7 +213,7 @@ def query_of(noun):
 def test_a_query_of_anything_is_answered_or_refused(play, queries):
     async def run(r, ids):
         for noun, query in queries:
-            path = f"/network/v2.0/{PATHS[noun]}?{urlencode([(name, place(value, ids)) for name, value in query])}"
+            path = f"{path_of(noun, ids)}?{urlencode([(name, place(value, ids)) for name, value in query])}"
             check(await r.client.request("GET", path), path)
 
     play(run)
@@ -200,5 +245,19 @@ def test_quotas_and_tags_of_anything_are_set_or_refused(play, values):
                 (f"networks/{ids['NETWORK']}/tags", value),
             ):
                 check(await r.client.put(f"/network/v2.0/{path}", body, token="admin"), path, body)
+
+    play(run)
+
+
+@SETTINGS
+@given(st.lists(JSON, min_size=5, max_size=20))
+def test_an_agent_is_given_anything_or_refuses_it(play, values):
+    async def run(r, ids):
+        for value in values:
+            odd = place(value, ids)
+            for rule, name in (("dhcp-networks", "network_id"), ("l3-routers", "router_id")):
+                path = f"/network/v2.0/agents/{ids['AGENT']}/{rule}"
+                for body in (odd, {name: odd}):
+                    check(await r.client.post(path, body, token="admin"), path, body)
 
     play(run)

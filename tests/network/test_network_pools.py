@@ -17,10 +17,10 @@ async def r():
 
 
 async def test_a_pool_is_completed(r):
-    made = await r.make("subnetpool", name="p", prefixes=["10.88.1.0/24", "10.88.0.0/24", "10.90.0.0/16"])
+    made = await r.make("subnetpool", name="p", prefixes=["10.88.1.0/24", "10.88.0.7/24", "10.90.0.0/16"])
 
     assert ["10.88.0.0/23", "10.90.0.0/16"] == made["prefixes"]
-    assert (4, 8, 32, 8, None, False, False, None) == tuple(
+    assert (4, "8", "32", "8", None, False, False, None) == tuple(
         made[name]
         for name in (
             "ip_version", "min_prefixlen", "max_prefixlen", "default_prefixlen", "default_quota", "shared",
@@ -90,7 +90,7 @@ async def test_a_pool_grows_but_never_shrinks(r):
 
     grown = await r.call("PUT", path, {"subnetpool": {"prefixes": ["10.88.0.0/15"], "default_prefixlen": 26}})
 
-    assert (["10.88.0.0/15"], 26) == (grown["subnetpool"]["prefixes"], grown["subnetpool"]["default_prefixlen"])
+    assert (["10.88.0.0/15"], "26") == (grown["subnetpool"]["prefixes"], grown["subnetpool"]["default_prefixlen"])
     fewer = {"subnetpool": {"prefixes": ["10.88.0.0/16"]}}
     assert (400, "IllegalSubnetPoolUpdate") == await r.refused("PUT", path, fewer)
 

@@ -10,9 +10,20 @@ from micronova.db import Database
 from micronova.db.postgresql import PostgreSQL
 from micronova.errors import BadRequest, Conflict, Error, QuotaExceeded, Unavailable
 from micronova.network.attributes import for_create, for_update
-from micronova.network.db import ROWS, Address, FloatingIp, Port, Router, RouterPort, Rule, Subnet
+from micronova.network.db import (
+    ROWS,
+    Address,
+    FloatingIp,
+    GivenSegment,
+    Network,
+    Port,
+    Router,
+    RouterPort,
+    Rule,
+    Subnet,
+)
 from micronova.network.drivers.fake import FakeNetworkDriver
-from micronova.network.flat_dhcp import FlatDHCPManager
+from micronova.network.manager import NetworkManager
 from micronova.network.resources import (
     FLOATING_IP,
     NETWORK,
@@ -24,6 +35,9 @@ from micronova.network.resources import (
     SUBNET_POOL,
 )
 from micronova.network.router_interfaces import Asked
+from micronova.network.strategies.flat_dhcp import FlatDHCPManager
+from micronova.network.strategies.vlan import VlanManager
+from micronova.network.strategies.vxlan import VxlanManager
 from micronova.testing.ground import ground, make_tables
 from micronova.testing.servers import PostgresServer, find_postgres
 
@@ -44,8 +58,13 @@ def manager(server):
     engine = PostgreSQL(server.dsn(server.new_database()), durable=False)
     make_tables(engine, ROWS)
     database = Database(engine, clock)
-    runtime = ground(*ROWS, clock=clock, quota__ports=40)
-    yield FlatDHCPManager(runtime, "h1", database, driver=FakeNetworkDriver(clock), policy=POLICY)
+    runtime = ground(*ROWS, clock=clock, quota__ports=40, network__vlan_ranges=["rack:100:111"])
+    strategies = (
+        FlatDHCPManager(runtime, "h1", database),
+        VlanManager(runtime, "h1", database),
+        VxlanManager(runtime, "h1", database, address="192.0.2.1"),
+    )
+    yield NetworkManager(runtime, "h1", database, driver=FakeNetworkDriver(clock), policy=POLICY, strategies=strategies)
     database.close()
     runtime.db.close()
 
@@ -170,3 +189,50 @@ async def test_no_piece_of_a_pool_is_given_twice(manager):
     assert done == len(subnets) == len({subnet.cidr for subnet in subnets})
     assert all(isinstance(err, Conflict | Unavailable) for err in refused)
     assert done <= 8
+
+
+async def network_of(manager, type, **segment):
+    values = {"provider:network_type": type, **{f"provider:{name}": value for name, value in segment.items()}}
+    return (await manager.networks.create(ADMIN, [for_create(NETWORK, values)])).rows[0]
+
+
+async def segments(manager, type):
+    """The segments of networks; each must be recorded as given to its network."""
+    rows = await manager.db.read(lambda tx: tx.find(Network, network_type=type))
+    given = await manager.db.read(lambda tx: tx.find(GivenSegment, network_type=type))
+    assert {(row.id, row.segmentation_id) for row in rows} == {(row.id, row.segmentation_id) for row in given}
+    return [row.segmentation_id for row in rows]
+
+
+async def test_no_vlan_is_given_twice_and_what_is_given_back_is_given_again(manager):
+    done, refused = await at_once(*(network_of(manager, "vlan") for _ in range(16)))
+    first = await segments(manager, "vlan")
+
+    assert done == len(first) == len(set(first)) <= 12
+    assert all(isinstance(err, Conflict | Unavailable) for err in refused)
+
+    rows = await manager.db.read(lambda tx: tx.find(Network, network_type="vlan"))
+    calls = [manager.networks.delete(ADMIN, row.id) for row in rows[::2]]
+    await at_once(*calls, *(network_of(manager, "vlan") for _ in range(8)))
+    second = await segments(manager, "vlan")
+
+    assert len(second) == len(set(second)) <= 12
+    assert set(second) <= set(range(100, 112))
+
+
+async def test_no_vni_is_given_twice(manager):
+    done, _ = await at_once(*(network_of(manager, "vxlan") for _ in range(24)))
+
+    found = await segments(manager, "vxlan")
+    assert done == len(found) == len(set(found))
+
+
+async def test_the_vlan_that_all_ask_for_is_given_to_one(manager):
+    for vlan in range(2000, 2004):
+        done, refused = await at_once(
+            *(network_of(manager, "vlan", physical_network="rack", segmentation_id=vlan) for _ in range(6))
+        )
+
+        assert 1 == done
+        assert all(isinstance(err, Conflict | Unavailable) for err in refused)
+    assert [2000, 2001, 2002, 2003] == sorted(await segments(manager, "vlan"))

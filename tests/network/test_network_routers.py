@@ -1,7 +1,7 @@
 """Routers: what they join, how they lead out, what keeps them and what they keep."""
 
 import pytest
-from network.network_world import room
+from network.network_world import ALICE, room
 
 EXTERNAL = {"router:external": True}
 
@@ -307,3 +307,43 @@ async def test_one_external_network_is_the_default(r):
 
     assert [made["id"]] == [network["id"] for network in listed]
     assert (400, "DefaultExternalNetworkExists") == await r.refused("POST", "/networks", body, token="admin")
+
+
+# -- distributed and highly available
+
+
+async def test_a_router_is_distributed_and_highly_available_unless_an_administrator_says_otherwise(r):
+    usual = await r.make("router", "admin", distributed=None)
+    other = await r.make("router", "admin", distributed=False, ha=False, project_id=ALICE.project_id)
+
+    found = await r.call("GET", "/routers?distributed=False&fields=id", token="admin")
+
+    assert (True, True) == (usual["distributed"], usual["ha"])
+    assert (False, False) == (other["distributed"], other["ha"])
+    assert [{"id": other["id"]}] == found["routers"]
+
+
+async def test_how_a_router_is_spread_is_an_administrators_to_see_and_say(r):
+    made = await r.make("router")
+    path = f"/routers/{made['id']}"
+
+    refused = [await r.refused("POST", "/routers", {"router": {name: True}}) for name in ("distributed", "ha")] + [
+        await r.refused("PUT", path, {"router": {name: False}}) for name in ("distributed", "ha")
+    ]
+
+    assert [(403, "PolicyNotAuthorized")] * 4 == refused
+    assert not {"distributed", "ha"} & set(made)
+    assert (400, "InvalidInput") == await r.refused("GET", "/routers?ha=True")
+
+
+async def test_a_router_is_spread_in_another_way_only_while_it_is_down(r):
+    made = await r.make("router", "admin", distributed=False, ha=False)
+    path, wanted = f"/routers/{made['id']}", {"distributed": True, "ha": True}
+
+    refused = [await r.refused("PUT", path, {"router": {name: True}}, token="admin") for name in wanted]
+    same = await r.call("PUT", path, {"router": {"distributed": False, "name": "n"}}, token="admin")
+    changed = await r.call("PUT", path, {"router": {**wanted, "admin_state_up": False}}, token="admin")
+
+    assert [(400, "BadRequest")] * 2 == refused
+    assert "n" == same["router"]["name"]
+    assert (True, True) == (changed["router"]["distributed"], changed["router"]["ha"])

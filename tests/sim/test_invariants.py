@@ -9,7 +9,21 @@ from micronova.compute.create import NewServer
 from micronova.compute.db import Server, ServerInput
 from micronova.context import admin_context
 from micronova.image.db import Image
-from micronova.network.db import Address, FixedIp, FloatingIp, Membership, Network, Pair, Port, Router, RouterPort
+from micronova.network.db import (
+    Address,
+    FixedIp,
+    FloatingIp,
+    GivenSegment,
+    Membership,
+    Network,
+    Pair,
+    Port,
+    Router,
+    RouterPort,
+    TunnelEndpoint,
+)
+from micronova.network.driver import SegmentSpec
+from micronova.network.switch import SwitchChange, SwitchPortSpec, VlanSpec
 from micronova.options import QuotaOptions
 from micronova.scheduler.db import Allocation
 from micronova.sim import history, snapshot
@@ -18,7 +32,7 @@ from micronova.sim.faults import Dice
 from micronova.sim.invariants import ALWAYS, HEALED, broken, quotas_are_kept
 from micronova.sim.loop import VirtualLoop, run
 from micronova.sim.workload import Users
-from micronova.sim.world import Ground, World
+from micronova.sim.world import SWITCH, Ground, World
 from micronova.tasks import Task
 
 GROUND = Ground()
@@ -70,15 +84,15 @@ def leave_an_input(tx):
 
 
 def leave_a_port(tx):
-    tx.change(first(tx, Port), device_id="nobody")
+    tx.change(first(tx, Port, owned=True), device_id="nobody")
 
 
 def unbind_a_port(tx):
-    tx.change(first(tx, Port), host="")
+    tx.change(first(tx, Port, owned=True), host="")
 
 
 def take_a_port_down(tx):
-    tx.change(first(tx, Port), status="DOWN")
+    tx.change(first(tx, Port, owned=True), status="DOWN")
 
 
 def stop_on_paper(tx):
@@ -129,7 +143,35 @@ def trust_a_stranger(tx):
     tx.change(port, allowed_pairs=(Pair("192.0.2.1"),))
 
 
+def keep_a_segment_for_nobody(tx):
+    tx.insert(GivenSegment(id="gone", network_type="vxlan", segmentation_id=77))
+
+
+def forget_a_segment(tx):
+    tx.delete(first(tx, GivenSegment))
+
+
+def give_a_segment_twice(tx):
+    one, other = tx.find(Network, network_type="vxlan")
+    tx.change(other, segmentation_id=one.segmentation_id)
+
+
+def end_a_tunnel_elsewhere(tx):
+    network = first(tx, Network, network_type="vxlan", external=False)
+    host = first(tx, Port, network_id=network.id, owned=True).host
+    tx.change(tx.get(TunnelEndpoint, host), address="198.51.100.1")
+
+
+def call_a_network_broken(tx):
+    tx.change(first(tx, Network), status="ERROR")
+
+
 ROW_BREAKS = [
+    (keep_a_segment_for_nobody, "no_segment_twice"),
+    (forget_a_segment, "no_segment_twice"),
+    (give_a_segment_twice, "no_segment_twice"),
+    (end_a_tunnel_elsewhere, "hosts_know_each_other"),
+    (call_a_network_broken, "the_switch_carries_what_hosts_need"),
     (double_an_address, "no_address_or_mac_twice"),
     (leak_an_address, "addresses_are_those_of_ports"),
     (forget_a_subnet, "networks_and_groups_hold_together"),
@@ -234,6 +276,8 @@ def test_more_than_the_quota_is_found():
         ("an old port", "machines_have_the_ports_of_rows"),
         ("a network too many", "machines_have_the_ports_of_rows"),
         ("bytes of no image", "images_have_their_bytes"),
+        ("a network of nobody", "hosts_know_each_other"),
+        ("a VLAN too many", "the_switch_carries_what_hosts_need"),
     ],
 )
 def test_wrong_machines_are_found(damage, invariant):
@@ -255,6 +299,12 @@ def test_wrong_machines_are_found(damage, invariant):
                 here.network.ports[port_id] = msgspec.structs.replace(here.network.ports[port_id], rules=())
             case "a network too many":
                 here.network.networks["n"] = next(iter(here.network.networks.values()))
+            case "a network of nobody":
+                network_id, spec = next(iter(here.network.networks.items()))
+                here.network.networks[network_id] = msgspec.structs.replace(spec, segment=SegmentSpec(local="x"))
+            case "a VLAN too many":
+                port = SwitchPortSpec(port=SWITCH.hosts[host][0], carries=(9,))
+                await world.switch.apply(SwitchChange(vlans=(VlanSpec(id=9),), ports=(port,)))
             case "bytes of no image":
                 world.api.store.committed["x"] = b""
         return await names(world)

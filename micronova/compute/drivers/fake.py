@@ -267,7 +267,8 @@ class FakeComputeDriver:
         guest = self._guests.get(id)
         if guest is None:
             return GuestFacts(id=id, power="absent")
-        return GuestFacts(id=id, power=guest.power, reason=guest.reason)
+        volumes = tuple(disk.volume_id for disk in guest.spec.volumes)
+        return GuestFacts(id=id, power=guest.power, reason=guest.reason, volumes=volumes)
 
 
 def _booted(guest: FakeGuest) -> FakeGuest:

@@ -32,6 +32,7 @@ class Network(Standard, frozen=True, kw_only=True):
     port_security_enabled: bool = True
     dns_domain: str = ""
     availability_zone_hints: tuple[str, ...] = ()
+    qos_policy_id: Annotated[str | None, INDEX] = None
     subnet_ids: tuple[str, ...] = ()
 
 
@@ -68,6 +69,14 @@ class Pair(msgspec.Struct, frozen=True, array_like=True):
     mac: str | None = None
 
 
+class DhcpOption(msgspec.Struct, frozen=True, array_like=True):
+    """One DHCP option beyond what the subnet says; `value` is as DHCP servers' files write it, "" for none."""
+
+    name: str
+    value: str
+    ip_version: int = 4
+
+
 class Port(Standard, frozen=True, kw_only=True):
     """A place on a network for one interface. `host` is where it is bound, "" for nowhere yet.
 
@@ -98,6 +107,8 @@ class Port(Standard, frozen=True, kw_only=True):
     vnic_type: str = "normal"
     profile: dict[str, Any] = {}
     dns_name: str = ""
+    dhcp_options: tuple[DhcpOption, ...] = ()
+    qos_policy_id: Annotated[str | None, INDEX] = None
     owned: bool = False
     tag: str | None = None
     position: int = 0

@@ -10,7 +10,8 @@ class Router(Standard, frozen=True, kw_only=True):
     """Joins networks, and leads out of them by `external_network_id` where it has a gateway.
 
     `interface_ids` are its ports on the networks; they are here too, so that adding one changes the router: two whose
-    ranges overlap can't both win. The gateway's port is not among them.
+    ranges overlap can't both win. The gateway's port is not among them. `distributed` and `ha` are what was asked for;
+    every host with one of its networks is the router, whatever they say.
     """
 
     TABLE: ClassVar[str] = "routers"
@@ -23,6 +24,8 @@ class Router(Standard, frozen=True, kw_only=True):
     routes: tuple[tuple[str, str], ...] = ()
     availability_zone_hints: tuple[str, ...] = ()
     interface_ids: tuple[str, ...] = ()
+    distributed: bool = True
+    ha: bool = True
 
 
 class RouterPort(Row, frozen=True, kw_only=True):
@@ -58,3 +61,4 @@ class FloatingIp(Standard, frozen=True, kw_only=True):
     router_id: Annotated[str | None, INDEX] = None
     dns_name: str = ""
     dns_domain: str = ""
+    qos_policy_id: Annotated[str | None, INDEX] = None

@@ -30,7 +30,17 @@ class Rule(Standard, frozen=True, kw_only=True):
     port_max: int | None = None
     remote_prefix: str | None = None
     remote_group_id: Annotated[str | None, INDEX] = None
+    remote_address_group_id: Annotated[str | None, INDEX] = None
     fingerprint: str
+
+
+class AddressGroup(Standard, frozen=True, kw_only=True):
+    """Ranges under a name, for rules."""
+
+    TABLE: ClassVar[str] = "address_groups"
+
+    addresses: tuple[str, ...] = ()
+    shared: bool = False
 
 
 class Membership(Row, frozen=True, kw_only=True):

@@ -1,9 +1,18 @@
-"""Rows of what projects share and how much each may have: subnet pools, RBAC policies, limits."""
+"""Rows of what projects share, are given, and may have: address scopes, subnet pools, RBAC policies, limits."""
 
 from typing import Annotated, ClassVar
 
 from micronova.db import INDEX, KEY, Row
 from micronova.network.db.standard import Standard
+
+
+class AddressScope(Standard, frozen=True, kw_only=True):
+    """Ranges that are known to each other: pools of a scope don't overlap, and nothing between them is translated."""
+
+    TABLE: ClassVar[str] = "address_scopes"
+
+    ip_version: int
+    shared: bool = False
 
 
 class SubnetPool(Standard, frozen=True, kw_only=True):
@@ -19,6 +28,17 @@ class SubnetPool(Standard, frozen=True, kw_only=True):
     default_quota: int | None = None
     shared: bool = False
     is_default: bool = False
+    address_scope_id: Annotated[str | None, INDEX] = None
+
+
+class AutoTopology(Row, frozen=True, kw_only=True):
+    """The network and router that the cloud made for project `id` when it asked for "a network"."""
+
+    TABLE: ClassVar[str] = "auto_topologies"
+
+    id: Annotated[str, KEY]
+    network_id: Annotated[str, INDEX]
+    router_id: Annotated[str, INDEX]
 
 
 class RbacPolicy(Standard, frozen=True, kw_only=True):

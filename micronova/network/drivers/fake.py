@@ -11,7 +11,7 @@ import msgspec
 from micronova.clock import Clock
 from micronova.config import Config
 from micronova.errors import DriverError, Rejected
-from micronova.network.driver import GroupSpec, NetworkSpec, PortFacts, PortSpec
+from micronova.network.driver import GroupSpec, NetworkSpec, PortFacts, PortSpec, SegmentSpec
 
 LOG = logging.getLogger(__name__)
 REMEMBERED_CALLS = 10_000
@@ -76,8 +76,9 @@ class FakeNetworkDriver:
         await self._begin("init_host", "")
 
     async def ensure_network(self, spec: NetworkSpec) -> None:
-        """The network is as described."""
+        """The network is as described. Raises Rejected for a segment that can't be."""
         await self._begin("ensure_network", spec.id)
+        _check(spec.segment)
         self.networks[spec.id] = spec
 
     async def metadata_socket(self, network_id: str) -> socket.socket | None:
@@ -183,6 +184,21 @@ class FakeNetworkDriver:
         holder = holders.get(spec.device, spec.id)
         if holder != spec.id:
             raise DriverError(f"interface {spec.device} belongs to port {holder}")
+
+
+def _check(segment: SegmentSpec) -> None:
+    """Raises Rejected for what is no segment of its type."""
+    match segment.network_type:
+        case "flat":
+            whole = segment.id is None
+        case "vlan":
+            whole = bool(segment.physical_network) and segment.id is not None and 1 <= segment.id < 4095
+        case "vxlan":
+            whole = bool(segment.local) and segment.id is not None and 1 <= segment.id < 1 << 24
+        case _:
+            whole = False
+    if not whole:
+        raise Rejected(f"a network can't be on {segment}")
 
 
 def _facts(spec: PortSpec) -> PortFacts:

@@ -14,6 +14,8 @@ import shutil
 from collections.abc import AsyncIterator
 from typing import Self
 
+import msgspec
+
 from micronova import command
 from micronova.clock import Clock
 from micronova.compute.driver import GuestFacts, GuestSpec, HostFacts, Nic, VolumeDisk, check_spec, is_plain_name
@@ -256,6 +258,7 @@ class QemuDriver:
     async def _settled(self, folder: GuestFolder) -> GuestFacts:
         """The facts; a guest that has shut itself down gives its memory back, unless something changes it now."""
         facts = await self._facts(folder)
+        facts = msgspec.structs.replace(facts, volumes=folder.volumes())
         lock = self._locks.get(folder.id)
         if facts.power == "shutdown" and (lock is None or not lock.locked()):
             async with self._changing(folder.id):

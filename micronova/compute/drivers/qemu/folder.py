@@ -77,6 +77,12 @@ class GuestFolder:
         except (OSError, msgspec.MsgspecError) as err:
             raise DriverError("the guest's description on this host cannot be read", id=self.id) from err
 
+    def volumes(self) -> tuple[str, ...]:
+        """The ids of the volumes in the description; none where that is lost."""
+        with contextlib.suppress(DriverError):
+            return tuple(disk.volume_id for disk in self.read_spec().volumes)
+        return ()
+
     def erase(self) -> None:
         """Neither the folder nor a half-made one exists. Raises DriverError when the host refuses."""
         for path in (self.staging, self.path):

@@ -1,7 +1,9 @@
 """DHCP, DNS and router advertisements of one network: a dnsmasq in its service namespace, on interface `gw`.
 
 Each port has a file of its own in the folders that dnsmasq watches: what comes is served at once, without a signal and
-without a look at other ports. What goes or changes takes a signal, on which all is read again.
+without a look at other ports. What goes or changes takes a signal, on which all is read again. Whether a port has
+options of its own is read at the start only: when that changes, the server is started again, which takes a moment in
+which nobody is answered, and who asks asks again.
 
 It outlives us. It is ours when the command line of the process names our configuration file and the process lives in
 the network's namespace; a process number alone proves nothing. Leases follow the specification: what dnsmasq has
@@ -23,14 +25,15 @@ from micronova.command import run
 from micronova.errors import DriverError
 from micronova.network.driver import NetworkSpec, PortSpec, SubnetSpec
 from micronova.network.drivers.linux import namespace
-from micronova.network.drivers.linux.leases import LEASE_TIME, LeaseFiles, holds, server_user, word
+from micronova.network.drivers.linux.leases import LEASE_TIME, LeaseFiles, Stale, holds, server_user, word
 from micronova.network.drivers.linux.links import refused
-from micronova.network.drivers.linux.rules import METADATA
+from micronova.network.drivers.linux.tables import METADATA
 
 LOG = logging.getLogger(__name__)
 ADVERTISED_EVERY, ADVERTISED_FOR = 60, 1800  # seconds; who asks is answered at once
 IPV6_MODES = {"slaac": "ra-only", "dhcpv6-stateless": "ra-stateless", "dhcpv6-stateful": "static"}
 STOP_MILLISECONDS = 3000
+NO_BINDING = 3  # RFC 8415 section 21.13: the server gave the lease up by itself meanwhile
 RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 
 Pair = tuple[str, str]
@@ -61,6 +64,8 @@ class Dnsmasq:
                 await self.stop()  # first, so that whoever dies here leaves no server with the old one
                 self._files.write(self._folder / "dnsmasq.conf", configuration)
             stale = await asyncio.to_thread(self._files.settle, ports)
+        if stale is Stale.START:
+            await self.stop()
         if self._pid() is None:
             await self._start(spec, ports)
         elif stale:
@@ -72,6 +77,7 @@ class Dnsmasq:
             return
         with refused("writing leases"):
             stale = await asyncio.to_thread(self._files.put, ports)
+        await self._follow(stale)
         if stale:
             await self._reload(_pairs(ports), macs={port.mac.lower() for port in ports})
 
@@ -81,6 +87,7 @@ class Dnsmasq:
             return
         with refused("removing leases"):
             stale = self._files.drop(port.id)
+        await self._follow(stale)
         if stale:
             await self._reload(set(), macs={port.mac.lower()})
 
@@ -93,19 +100,32 @@ class Dnsmasq:
         """No server of this network runs."""
         await asyncio.to_thread(_end_each, self._marker)
 
+    async def _follow(self, stale: Stale) -> None:
+        """A running server is a new one where only a new one knows what the files say."""
+        if stale is Stale.START and self._pid() is not None:
+            await self.stop()
+            await self._run()
+
     async def _start(self, spec: NetworkSpec, ports: Sequence[PortSpec]) -> None:
         if (self._folder / "pid").exists():
             LOG.warning("network %s: its DHCP server is gone, starting it again", spec.id)
         await self.stop()
         with refused("pruning DHCP leases"):
             self._prune(_pairs(ports))
+        await self._run()
+
+    async def _run(self) -> None:
         await run(namespace.inside(self._namespace, ["dnsmasq", self._marker]))
 
     def _prune(self, wanted: set[Pair]) -> None:
         path = self._folder / "leases"
         if not path.exists():
             return
-        kept = [line for line in path.read_text().splitlines() if _pair(line) in (None, *wanted)]
+        leased = {address for _, address in wanted}
+        lines = [(line, _pair(line)) for line in path.read_text().splitlines()]
+        kept = [
+            line for line, pair in lines if pair is None or pair in wanted or (":" in pair[1] and pair[1] in leased)
+        ]
         path.write_text("".join(f"{line}\n" for line in kept))
 
     async def _reload(self, wanted: set[Pair], *, macs: set[str] | None = None, everyone: bool = False) -> None:
@@ -124,6 +144,19 @@ class Dnsmasq:
             client = line.split()[4]
             argv = ["dhcp_release", "gw", pair[1], pair[0], *([client] if client != "*" else [])]
             await run(namespace.inside(self._namespace, argv))
+        await self._release_ipv6(lines)
+
+    async def _release_ipv6(self, lines: list[str]) -> None:
+        """IPv6 leases tell no MAC: what no port leases is given back, and what a port gave up though another has it."""
+        freed, leased = self._files.take_freed(), self._files.leased()
+        server = next((line.split()[1] for line in lines if line.startswith("duid ")), "")
+        for line in lines:
+            pair = _pair(line)
+            if not server or pair is None or ":" not in pair[1] or (pair[1] in leased and pair[1] not in freed):
+                continue
+            association, client = line.split()[1].lstrip("Tt"), line.split()[4]
+            argv = ["dhcp_release6", "-n", "gw", "-a", pair[1], "-i", association, "-c", client, "-s", server]
+            await run(namespace.inside(self._namespace, argv), ok=(0, NO_BINDING))
 
     def _pid(self) -> int | None:
         try:
@@ -151,6 +184,8 @@ class Dnsmasq:
             "expand-hosts",
             f"hostsdir={self._files.names}",
             f"dhcp-hostsdir={self._files.hosts}",
+            f"dhcp-optsdir={self._files.options}",
+            f"conf-dir={self._files.tags}",
             f"dhcp-leasefile={self._folder}/leases",
             f"pid-file={self._folder}/pid",
             f"dhcp-option-force=option:mtu,{spec.mtu}",

@@ -3,7 +3,8 @@
 The bridge of a network and the taps of its ports live in the namespace this process runs in. What serves the network
 lives in a *service namespace*: the gateway's address, DHCP and DNS, the metadata address, NAT. So networks with equal
 addresses never meet. From there a /30 of its own leads to the host, which knows the way to a network's addresses when
-no other network had them first.
+no other network had them first. A network that spans hosts has an uplink on its bridge, by which nothing of the service
+namespace passes but what it forwards; a flat network is a bridge of the host's own.
 
 Order is the safety: written down, filtered, made, attached; and backwards. Whoever is killed in between leaves
 something a repetition completes, and never a port without its filters.
@@ -24,13 +25,14 @@ from typing import Self, TypeVar
 from micronova.clock import Clock
 from micronova.command import run
 from micronova.config import Config
-from micronova.errors import ConfigError, DriverError
+from micronova.errors import ConfigError, DriverError, Error
 from micronova.network.driver import GroupSpec, NetworkSpec, PortFacts, PortSpec
 from micronova.network.drivers.linux import dhcp, namespace, service
 from micronova.network.drivers.linux.kernel import Kernel
 from micronova.network.drivers.linux.names import NAMESPACES, Names, check_id
 from micronova.network.drivers.linux.networks import Networks
 from micronova.network.drivers.linux.ports import Ports
+from micronova.network.drivers.linux.segments import NO_WIRES, HostWires, Segments, mapping
 
 LOG = logging.getLogger(__name__)
 COMMANDS = {
@@ -38,6 +40,7 @@ COMMANDS = {
     "nsenter": "util-linux",
     "dnsmasq": "dnsmasq-base",
     "dhcp_release": "dnsmasq-utils",
+    "dhcp_release6": "dnsmasq-utils",
 }
 FIRST_GROUP = 2**30
 T = TypeVar("T")
@@ -49,6 +52,7 @@ class LinuxNetworkDriver:
     `state` is the cloud's folder for this driver; two clouds on a host need two. `prefix` (one to three letters) begins
     the names of all interfaces but taps. `link_range` is used between host and service namespaces only.
     `tap_owner` is the user id that may open taps; `run_folder` holds the files of servers and is empty after a reboot.
+    `wires` are the host's bridges and interfaces that networks may be on.
     Raises ConfigError when one of these can't be.
     """
 
@@ -61,11 +65,12 @@ class LinuxNetworkDriver:
         link_range: str = "100.64.0.0/16",
         tap_owner: int | None = None,
         run_folder: Path = Path("/run"),
+        wires: HostWires = NO_WIRES,
     ) -> None:
         self._names = Names(prefix, state)
         self._folder = run_folder / self._names.cloud
         self._clock = clock
-        self._kernel = Kernel(self._names, state, link_range)
+        self._kernel = Kernel(self._names, state, link_range, Segments(self._names, wires))
         self._networks = Networks(self._kernel, clock, _range(link_range))
         self._ports = Ports(self._kernel, clock, tap_owner)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._names.cloud)
@@ -75,7 +80,12 @@ class LinuxNetworkDriver:
     @classmethod
     def configured(cls, config: Config, clock: Clock) -> Self:
         """The driver as the configuration wants it."""
-        return cls(config.state / "network", clock, link_range=config.options.network.link_range)
+        options = config.options.network
+        wires = HostWires(
+            bridges=mapping("network.bridges", options.bridges),
+            interfaces=mapping("network.interfaces", options.interfaces),
+        )
+        return cls(config.state / "network", clock, link_range=options.link_range, wires=wires)
 
     async def init_host(self) -> None:
         """This host can serve: kernel, tables and records are ready, and half-removed things are gone.
@@ -88,12 +98,17 @@ class LinuxNetworkDriver:
         await self._do(self._kernel.prepare)
 
     async def ensure_network(self, spec: NetworkSpec) -> None:
-        """The network is on this host as described."""
+        """The network is on this host as described; one that is new and can't be leaves nothing behind."""
         async with self._lock(spec.id):
-            await self._do(self._networks.admit, spec)
-            await namespace.ensure(self._names.namespace_path(spec.id))
-            await self._do(self._networks.make, spec.id)
-            await self._server(spec.id).ensure(spec, await self._do(self._ports.specs_on, spec.id))
+            new = await self._do(self._networks.admit, spec)
+            try:
+                await namespace.ensure(self._names.namespace_path(spec.id))
+                await self._do(self._networks.make, spec.id)
+                await self._server(spec.id).ensure(spec, await self._do(self._ports.specs_on, spec.id))
+            except Error as err:
+                if new:
+                    await self._take_back(spec.id, err)
+                raise
 
     async def metadata_socket(self, network_id: str) -> socket.socket | None:
         """A socket inside the network's service namespace, listening on the metadata address."""
@@ -105,12 +120,23 @@ class LinuxNetworkDriver:
         """Nothing of the network is on this host."""
         check_id(network_id)
         async with self._lock(network_id):
-            await self._do(self._networks.check_unused, network_id)
-            await self._server(network_id).remove()
-            await self._do(self._networks.unmake, network_id)
-            await namespace.remove(self._names.namespace_path(network_id))
-            await self._do(self._networks.forget, network_id)
-            self._servers.pop(network_id, None)
+            await self._unmake(network_id)
+
+    async def _unmake(self, network_id: str) -> None:
+        await self._do(self._networks.check_unused, network_id)
+        await self._server(network_id).remove()
+        await self._do(self._networks.unmake, network_id)
+        await namespace.remove(self._names.namespace_path(network_id))
+        await self._do(self._networks.forget, network_id)
+        self._servers.pop(network_id, None)
+
+    async def _take_back(self, network_id: str, reason: Error) -> None:
+        """Nothing of a network that failed to come is left, or what is left shows in `list_networks`."""
+        LOG.info("network %s: taking back what was made: %s", network_id, reason)
+        try:
+            await self._unmake(network_id)
+        except Error as err:
+            LOG.warning("network %s: what was made could not be taken back: %s", network_id, err)
 
     async def ensure_port(self, spec: PortSpec, groups: tuple[GroupSpec, ...] = ()) -> PortFacts:
         """The port is on this host as described."""
@@ -138,7 +164,7 @@ class LinuxNetworkDriver:
         return await self._do(self._ports.present)
 
     async def list_networks(self) -> list[str]:
-        """Every network whose bridge is on this host, in order of id."""
+        """Every network of which anything is on this host, in order of id."""
         return await self._do(self._networks.present)
 
     async def close(self) -> None:

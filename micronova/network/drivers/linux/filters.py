@@ -5,14 +5,13 @@ Pure. Values are parsed before they become text, so that none of them can be any
 
 import hashlib
 import ipaddress
-import re
 from collections.abc import Iterable
 
 import msgspec
 
 from micronova.errors import Rejected
 from micronova.network.driver import GroupSpec, PortSpec, RuleSpec
-from micronova.network.drivers.linux.names import gateway_mac
+from micronova.network.drivers.linux.names import check_mac, gateway_mac
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -48,7 +47,6 @@ HIGHEST_PORT, HIGHEST_ICMP, HIGHEST_PROTOCOL = 65535, 255, 255
 DHCP_CLIENT_MAC = "@th,288,48"  # chaddr: 8 bytes of UDP and 28 of DHCP header before it (RFC 2131 section 2)
 ND_TARGET = "@th,64,128"  # the address a neighbour advertisement is about (RFC 4861 section 4.4)
 ND_TARGET_START = "@th,64,16"
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def anti_spoofing(spec: PortSpec) -> list[str]:
@@ -56,14 +54,14 @@ def anti_spoofing(spec: PortSpec) -> list[str]:
 
     Raises Rejected for an address that is none.
     """
-    owned = [(_mac(spec.mac), _network(ip)) for ip in spec.ips]
-    owned += [(_mac(mac), _network(cidr)) for mac, cidr in spec.allowed_pairs]
-    macs = sorted({_mac(spec.mac), *(mac for mac, _ in owned)})
+    owned = [(check_mac(spec.mac), _network(ip)) for ip in spec.ips]
+    owned += [(check_mac(mac), _network(cidr)) for mac, cidr in spec.allowed_pairs]
+    macs = sorted({check_mac(spec.mac), *(mac for mac, _ in owned)})
     ipv6 = [*owned, *((mac, _network(str(link_local(mac)))) for mac in macs)]
     return [
         f"ether saddr != {_group(macs)} drop",
         *_arp([(mac, net) for mac, net in owned if net.version == 4], macs),
-        *_ipv4([(mac, net) for mac, net in owned if net.version == 4], _mac(spec.mac)),
+        *_ipv4([(mac, net) for mac, net in owned if net.version == 4], check_mac(spec.mac)),
         *_ipv6([(mac, net) for mac, net in ipv6 if net.version == 6], link_local(gateway_mac(spec.network_id))),
         "drop",
     ]
@@ -157,19 +155,21 @@ def _ipv6(owned: list[tuple[str, Network]], gateway: ipaddress.IPv6Address) -> l
 
     Everything else it sends from its own addresses, or from the link-local one that follows from its MAC. The
     gateway's link-local address is what routes lead to: nobody else may be it, in any message.
+
+    Some rules more instead of sets without a name: every change makes nftables look at all sets of all ports first.
     """
     targets = [_number(net) for _, net in owned if _is_single(net)]
     wide = len(targets) < len(owned)
     own_target = f"{ND_TARGET_START} & 0xffc0 != 0xfe80 {ND_TARGET} != {_group(targets)}"
     rules = [
-        "icmpv6 type { 134, 137 } drop",  # router advertisement, redirect
+        *(f"icmpv6 type {kind} drop" for kind in ("134", "137")),  # router advertisement, redirect
         "udp sport 547 udp dport 546 drop",
         f"ip6 saddr {gateway} drop",
         f"ip6 saddr :: icmpv6 type 135 {ND_TARGET} 0x{int(gateway):032x} drop",
         f"icmpv6 type 136 {ND_TARGET} 0x{int(gateway):032x} drop",
         *([] if wide else [f"icmpv6 type 136 {own_target} drop"]),
-        "ip6 saddr :: icmpv6 type { 131, 132, 133, 135, 143 } accept",
-        "ip6 saddr fe80::/10 icmpv6 type { 131, 132, 133, 135, 136, 143 } accept",
+        *(f"ip6 saddr :: icmpv6 type {kinds} accept" for kinds in ("131-133", "135", "143")),
+        *(f"ip6 saddr fe80::/10 icmpv6 type {kinds} accept" for kinds in ("131-133", "135-136", "143")),
         "ip6 saddr fe80::/10 udp sport 546 udp dport 547 accept",
         *(f"ether saddr {mac} {_source('ip6', net)}accept" for mac, net in owned),
         "drop",
@@ -238,20 +238,15 @@ def _collapsed(nets: list[Network]) -> list[str]:
 
 
 def _group(values: Iterable[str]) -> str:
-    return "{ " + ", ".join(values) + " }"
+    """Any of them; one alone needs no set."""
+    listed = list(values)
+    return listed[0] if len(listed) == 1 else "{ " + ", ".join(listed) + " }"
 
 
 def _bounded(value: int, highest: int) -> int:
     if not 0 <= value <= highest:
         raise Rejected(f"{value} is not between 0 and {highest}")
     return value
-
-
-def _mac(text: str) -> str:
-    mac = text.lower()
-    if not _MAC.fullmatch(mac):
-        raise Rejected(f"{text[:40]!r} is no MAC address")
-    return mac
 
 
 def _network(text: str) -> Network:

@@ -10,12 +10,16 @@ import msgspec
 
 from micronova.errors import DriverError
 from micronova.network.driver import GroupSpec
+from micronova.network.drivers.linux import forwarding_rules
 from micronova.network.drivers.linux.links import Links, set_sysctl
 from micronova.network.drivers.linux.names import Names
 from micronova.network.drivers.linux.nft import Nft
-from micronova.network.drivers.linux.records import NetworkRecord, Records
-from micronova.network.drivers.linux.rules import Ruleset, Wiring
+from micronova.network.drivers.linux.records import NetworkRecord, PortRecord, Records
+from micronova.network.drivers.linux.rules import Ruleset
+from micronova.network.drivers.linux.segments import Segments
 from micronova.network.drivers.linux.service_rules import paths
+from micronova.network.drivers.linux.uplinks import is_lan
+from micronova.network.drivers.linux.wirings import Wiring
 
 LOG = logging.getLogger(__name__)
 FIRST_ZONE = 1
@@ -24,8 +28,9 @@ FIRST_ZONE = 1
 class Kernel:
     """What the steps of making and removing networks and ports share."""
 
-    def __init__(self, names: Names, state: Path, link_range: str) -> None:
+    def __init__(self, names: Names, state: Path, link_range: str, segments: Segments) -> None:
         self.names = names
+        self.segments = segments
         self.rules = Ruleset(names.table, link_range)
         self._records = Records(state)
         self._loaded = False
@@ -87,7 +92,7 @@ class Kernel:
         if wiring is None:
             record = self.records.networks.get(network_id)
             wiring = self.wiring_of(record) if record is not None else self._wiring(network_id, 0)
-        self.apply(self.rules.no_network(wiring))
+        self.apply(self.rules.no_network(wiring, self._wired.values()))
 
     def erase_filter(self) -> None:
         """None of our tables is left."""
@@ -104,9 +109,13 @@ class Kernel:
         peers = {peer.network_id for router in record.spec.routers if router.up for peer in router.peers}
         return msgspec.structs.replace(
             self._wiring(record.spec.id, record.number),
+            bridge=self.segments.bridge(record.spec),
+            lan=is_lan(record.spec),
+            uplink=self.segments.uplink(record.spec, self.links),
+            trunk=self.segments.trunk(record.spec),
             routed=tuple(sorted(self.names.link(id) for id in peers)),
             reach=ways.reach,
-            floating=tuple(sorted({one.floating_ip for one in record.spec.floating})),
+            floating=forwarding_rules.addresses(record.spec),
             plain=ways.plain,
         )
 
@@ -137,7 +146,14 @@ class Kernel:
         self._wired = {id: self.wiring_of(record) for id, record in known.networks.items()}
         ports = [(record, known.usage.chains_of(record.spec)) for record in known.ports.values()]
         groups = [known.groups.get(id) or GroupSpec(id=id) for id in self._groups_named()]
-        self._filter.apply(self.rules.whole(self._wired.values(), groups, known.usage.chains(), ports))
+        text = self.rules.whole(self._wired.values(), groups, known.usage.chains(), ports)
+        lans = [self.rules.on_lan(record, lan) for record, _ in ports if (lan := self.lan_of(record))]
+        self._filter.apply("\n".join([text, *lans]))
+
+    def lan_of(self, record: PortRecord) -> str:
+        """The host's bridge that the port is on; "" when its bridge is ours."""
+        wiring = self._wired.get(record.spec.network_id)
+        return wiring.bridge if wiring is not None and wiring.lan else ""
 
     def _groups_named(self) -> list[str]:
         return sorted({id for chain in self.records.usage.chains() for id in chain.groups})

@@ -29,11 +29,12 @@ MAIN_TABLE = 254
 RULE_PRIORITY = 20_000
 NTF_PROXY = 0x08  # linux/neighbour.h
 FULL = frozenset({errno.EXFULL, errno.ENOSPC, errno.ENFILE, errno.ENOMEM})  # a bridge has 1023 ports at most
-IPv4Network = ipaddress.IPv4Network
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+Range = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """An interface as it is. `master` is the bridge's index, 0 for none."""
+    """An interface as it is. `master` is the bridge's index, 0 for none; `qdisc` the kind of its own queue."""
 
     index: int
     name: str
@@ -42,12 +43,13 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int
     master: int
     up: bool
+    qdisc: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """An IPv4 route other than a default route. `via` is None for what is on the link itself."""
+    """A route other than a default route. `via` is None for what is on the link itself."""
 
-    cidr: IPv4Network
+    cidr: Range
     link: int
     via: str | None
 
@@ -60,6 +62,11 @@ class Links:
         self._loop = asyncio.SelectorEventLoop()
         with refused("netlink"):
             self._ip = IPRoute(groups=0, use_event_loop=self._loop)
+
+    @property
+    def netlink(self) -> IPRoute:
+        """The socket itself, for what only one kind of interface has."""
+        return self._ip
 
     def close(self) -> None:
         """The socket is closed."""
@@ -75,9 +82,16 @@ class Links:
 
     def find(self, name: str) -> Link | None:
         """The interface of that name; None when there is none."""
-        with refused(f"looking for interface {name}"):
+        return self._get(ifname=name)
+
+    def at(self, index: int) -> Link | None:
+        """The interface with that index; None when there is none."""
+        return self._get(index=index)
+
+    def _get(self, **which: str | int) -> Link | None:
+        with refused(f"looking for interface {which}"):
             try:
-                found = list(self._ip.link("get", ifname=name))
+                found = list(self._ip.link("get", **which))
             except NetlinkError as err:
                 if err.code == errno.ENODEV:
                     return None
@@ -220,15 +234,15 @@ class Links:
             found = [message.get_attr("IFA_LOCAL") for message in self._ip.get_addr(family=socket.AF_INET)]
         return [ipaddress.IPv4Address(text) for text in found if text]
 
-    def routes(self, table: int = MAIN_TABLE) -> list[Route]:
-        """The table's IPv4 routes but default ones."""
+    def routes(self, table: int = MAIN_TABLE, *, version: int = 4) -> list[Route]:
+        """The table's routes of one IP version, but default ones."""
         with refused("listing routes"):
-            found = list(self._ip.get_routes(family=socket.AF_INET, table=table))
+            found = list(self._ip.get_routes(family=FAMILIES[version], table=table))
         routes = []
         for message in found:
             cidr = message.get_attr("RTA_DST")
             if cidr:
-                network = IPv4Network((cidr, message["dst_len"]))
+                network = ipaddress.ip_network((cidr, message["dst_len"]))
                 link, via = message.get_attr("RTA_OIF") or 0, message.get_attr("RTA_GATEWAY")
                 routes.append(Route(cidr=network, link=link, via=via))
         return routes
@@ -238,7 +252,7 @@ class Links:
     ) -> None:
         """Packets for `cidr` leave by this interface, in place of any other route for just that range."""
         fields = {name: value for name, value in (("gateway", via), ("prefsrc", source)) if value}
-        if via is None:
+        if via is None and ":" not in cidr:
             fields["scope"] = "link"
         with refused(f"routing {cidr} by {link.name}"):
             self._ip.route("replace", dst=cidr, oif=link.index, table=table, **fields)
@@ -250,26 +264,30 @@ class Links:
 
     def ensure_gateways(self, link: Link, wanted: dict[str, str]) -> None:
         """Of routes by a next hop, the interface has just these: range to next hop."""
-        for route in self.routes():
+        for route in (*self.routes(), *self.routes(version=6)):
             if route.link == link.index and route.via is not None and str(route.cidr) not in wanted:
                 self.drop_route(link.index, str(route.cidr))
         for cidr, via in wanted.items():
             self.ensure_route(link, cidr, via=via)
 
-    def ensure_rule(self, name: str, table: int) -> None:
+    def ensure_rule(self, name: str, table: int, *, version: int = 4) -> None:
         """What comes by this interface is looked up in this table first."""
         with refused(f"making {name} use a routing table"), missing(errno.EEXIST):
-            self._ip.rule("add", iifname=name, table=table, priority=RULE_PRIORITY)
+            self._ip.rule("add", iifname=name, table=table, priority=RULE_PRIORITY, family=FAMILIES[version])
 
-    def drop_rules(self, start: str, table: int | None = None) -> None:
+    def drop_rules(self, start: str, table: int | None = None, *, versions: Iterable[int] = FAMILIES) -> None:
         """No interface whose name starts so uses a routing table of its own (or this one)."""
-        with refused("dropping routing rules"):
-            for message in list(self._ip.get_rules(family=socket.AF_INET)):
-                name, uses = message.get_attr("FRA_IIFNAME") or "", message.get_attr("FRA_TABLE")
-                if name.startswith(start) and table in (None, uses) and uses != MAIN_TABLE:
-                    with missing(errno.ENOENT):
-                        self._ip.rule("del", iifname=name, table=uses, priority=RULE_PRIORITY)
-                    self._ip.flush_routes(table=uses)
+        for family in (FAMILIES[version] for version in versions):
+            with refused("dropping routing rules"):
+                for message in list(self._ip.get_rules(family=family)):
+                    name, uses = message.get_attr("FRA_IIFNAME") or "", message.get_attr("FRA_TABLE")
+                    if name.startswith(start) and table in (None, uses) and uses != MAIN_TABLE:
+                        self._drop_rule(name, uses, family)
+
+    def _drop_rule(self, name: str, table: int, family: int) -> None:
+        with missing(errno.ENOENT):
+            self._ip.rule("del", iifname=name, table=table, priority=RULE_PRIORITY, family=family)
+        self._ip.flush_routes(table=table, family=family)
 
     def set_answering(self, index: int, address: str, *, on: bool) -> None:
         """Who asks for this address on the interface with this index is told that it is here, or is not (ARP)."""
@@ -296,6 +314,22 @@ def set_sysctl(name: str, value: int) -> None:
                 path.write_text(str(value))
         except FileNotFoundError:
             return
+
+
+def forward_ipv6() -> None:
+    """The host forwards IPv6. What it learned of its own way out from routers it goes on learning."""
+    if Path("/proc/sys/net/ipv6/conf/all/forwarding").read_text().strip() == "1":
+        return
+    for path in Path("/proc/sys/net/ipv6/conf").glob("*/accept_ra"):
+        if path.read_text().strip() == "1":  # "if I don't forward"; 2 is "even if"
+            set_sysctl(f"net/ipv6/conf/{path.parent.name}/accept_ra", 2)
+    set_sysctl("net/ipv6/conf/all/forwarding", 1)
+
+
+def with_ipv6(name: str) -> None:
+    """The host speaks IPv6 on this interface, with the addresses it is given and no others."""
+    for setting, value in (("accept_ra", 0), ("addr_gen_mode", 1), ("disable_ipv6", 0)):
+        set_sysctl(f"net/ipv6/conf/{name}/{setting}", value)
 
 
 def without_ipv6(name: str) -> None:
@@ -336,4 +370,5 @@ def _link(message: Any) -> Link:
         mtu=message.get_attr("IFLA_MTU") or 0,
         master=message.get_attr("IFLA_MASTER") or 0,
         up=bool(message["flags"] & IFF_UP),
+        qdisc=message.get_attr("IFLA_QDISC") or "",
     )

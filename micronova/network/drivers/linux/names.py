@@ -18,11 +18,12 @@ TAG_LENGTH = 4
 NAMESPACES = Path("/run/netns")
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _PREFIX = re.compile(r"[a-z]{1,3}")
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom an interface belongs to, as its alias tells. `kind`: network, service, link or port."""
+    """Whom an interface belongs to, as its alias tells. `kind`: network, service, link, uplink, drop, trunk or port."""
 
     kind: str
     id: str
@@ -53,6 +54,18 @@ class Names:
         """The host's end of the way out of the network's service namespace."""
         return self._interface("l", network_id)
 
+    def uplink(self, network_id: str) -> str:
+        """The bridge's port that leads to the same network on other hosts."""
+        return self._interface("u", network_id)
+
+    def drop(self, network_id: str) -> str:
+        """The trunk's port that leads to the network's uplink, where a trunk carries its VLAN."""
+        return self._interface("d", network_id)
+
+    def trunk(self, interface: str) -> str:
+        """The bridge that parts the VLANs of a host interface."""
+        return self._interface("t", interface)
+
     def namespace(self, network_id: str) -> str:
         """The network's service namespace."""
         return f"{self.cloud}-{network_id}"
@@ -60,6 +73,11 @@ class Names:
     def namespace_path(self, network_id: str) -> Path:
         """The file that stands for the service namespace."""
         return NAMESPACES / self.namespace(network_id)
+
+    def namespaces(self) -> set[str]:
+        """Ids of the networks that have a service namespace."""
+        start = f"{self.cloud}-"
+        return {path.name.removeprefix(start) for path in NAMESPACES.glob(f"{start}*")}
 
     def folder(self, network_id: str) -> str:
         """The folder of the network's running files, inside the cloud's own."""
@@ -92,10 +110,23 @@ def gateway_mac(network_id: str) -> str:
     return mac_of(f"gateway {network_id}")
 
 
+def host_mac(identity: str) -> str:
+    """The MAC that a host has towards others when its gateways forward to their guests."""
+    return mac_of(f"host {identity}")
+
+
 def check_device(device: str) -> None:
     """Raises Rejected when no interface can have this name."""
     if not _DEVICE.fullmatch(device):
         raise Rejected(f"{device!r} can't be an interface's name: 1 to 15 letters, digits, '-', '_' or '.'")
+
+
+def check_mac(text: str) -> str:
+    """The MAC in lower case. Raises Rejected for what is none."""
+    mac = text.lower()
+    if not _MAC.fullmatch(mac):
+        raise Rejected(f"{text[:40]!r} is no MAC address")
+    return mac
 
 
 def check_id(id: str) -> None:

@@ -8,16 +8,26 @@ from pathlib import Path
 from micronova.clock import Clock
 from micronova.errors import DriverError, NoSpace, Rejected
 from micronova.network.driver import NetworkSpec
+from micronova.network.drivers.linux import forwarding_rules, shaping
 from micronova.network.drivers.linux.dhcp import IPV6_MODES
 from micronova.network.drivers.linux.kernel import Kernel
-from micronova.network.drivers.linux.links import Link, set_sysctl
+from micronova.network.drivers.linux.links import Link, forward_ipv6, set_sysctl, with_ipv6, without_ipv6
 from micronova.network.drivers.linux.names import check_id, gateway_mac, mac_of
 from micronova.network.drivers.linux.records import NetworkRecord
-from micronova.network.drivers.linux.routing import LINK_SIZE, SINGLE, Routing
-from micronova.network.drivers.linux.service import WayOut, interfaces_inside, settle_inside
+from micronova.network.drivers.linux.routing import LINK_SIZE, Routing
+from micronova.network.drivers.linux.service import (
+    HOST6,
+    INSIDE6,
+    WayOut,
+    interfaces_inside,
+    ipv6_routed,
+    settle_inside,
+)
+from micronova.network.drivers.linux.uplinks import is_lan
 
 LOG = logging.getLogger(__name__)
 HIGHEST_ZONE = 65535
+NETWORK_KINDS = ("network", "service", "link", "uplink")
 
 
 class Networks:
@@ -30,32 +40,35 @@ class Networks:
         self._range = links
         self._routing = Routing(kernel, links)
 
-    def admit(self, spec: NetworkSpec) -> None:
-        """The network is written down, with a number of its own.
+    def admit(self, spec: NetworkSpec) -> bool:
+        """The network is written down, with a number of its own. Whether it is new on this host.
 
         Raises NoSpace when all numbers are taken, Rejected when the network can never be.
         """
         check_id(spec.id)
         _check(spec)
+        self._kernel.segments.check(spec)
         known = self._kernel.records.networks.get(spec.id)
         number = known.number if known else self._free_number()
         self._kernel.records.put_network(NetworkRecord(spec=spec, number=number))
+        return known is None
 
     def make(self, network_id: str) -> None:
         """Bridge, wires and the inside of the service namespace are as written down."""
         record = self._kernel.records.networks[network_id]
         links, spec = self._kernel.links, record.spec
+        lan = self._kernel.segments.lan(spec, links) if is_lan(spec) else None
         self._kernel.wire(network_id)
-        name = self._names.bridge(network_id)
-        bridge = links.ensure_bridge(name, mac=mac_of(name))
-        links.settle(bridge, mtu=spec.mtu, alias=self._alias("network", network_id))
+        bridge = lan or self._own_bridge(spec)
         self._wire(record, bridge)
+        self._kernel.segments.settle(spec, bridge, links)
         self._routing.settle(network_id)
 
     def unmake(self, network_id: str) -> None:
         """The network's interfaces and rules are gone. Raises DriverError while it has ports."""
         self.check_unused(network_id)
         self._routing.unmake(network_id)
+        self._kernel.segments.unmake(network_id, self._kernel.links)
         for name in (
             self._names.service(network_id),
             self._names.link(network_id),
@@ -75,22 +88,30 @@ class Networks:
             raise DriverError(f"network {network_id} still has {len(holders)} ports on this host", ports=holders[:10])
 
     def present(self) -> list[str]:
-        """Networks whose bridge is there, in order of id."""
+        """Networks of which anything is there, in order of id: also those that were only begun, so that they can go."""
         owners = [self._names.owner(link.alias) for link in self._kernel.links.all()]
-        return sorted(owner.id for owner in owners if owner is not None and owner.kind == "network")
+        found = {owner.network_id for owner in owners if owner is not None and owner.kind in NETWORK_KINDS}
+        return sorted(found | self._kernel.records.networks.keys() | self._names.namespaces())
+
+    def _own_bridge(self, spec: NetworkSpec) -> Link:
+        name, links = self._names.bridge(spec.id), self._kernel.links
+        bridge = links.ensure_bridge(name, mac=mac_of(name))
+        links.settle(bridge, mtu=spec.mtu, alias=self._alias("network", spec.id))
+        return bridge
 
     def _wire(self, record: NetworkRecord, bridge: Link) -> None:
         links, spec = self._kernel.links, record.spec
         namespace = self._names.namespace_path(spec.id)
         self._drop_stale_wires(spec.id, namespace)
         service = links.ensure_veth(self._names.service(spec.id), peer="gw", namespace=namespace)
-        way_out = self._routing.way_out(record.number) if _ipv4_behind_us(spec) else None
+        way_out = self._routing.way_out(record.number) if _ipv4_behind_us(spec) or ipv6_routed(spec) else None
         if way_out is not None:
             links.ensure_veth(self._names.link(spec.id), peer="out", namespace=namespace)
         else:
             links.delete(self._names.link(spec.id))
         settle_inside(namespace, spec, way_out, gateway_mac(spec.id))
-        links.settle(service, mtu=spec.mtu, master=bridge.index, alias=self._alias("service", spec.id))
+        mtu = bridge.mtu if is_lan(spec) else spec.mtu
+        links.settle(service, mtu=mtu, master=bridge.index, alias=self._alias("service", spec.id))
         if way_out is not None:
             self._lead_in(record, way_out)
 
@@ -106,19 +127,32 @@ class Networks:
         links, spec = self._kernel.links, record.spec
         link = links.need(self._names.link(spec.id))
         links.settle(link, mtu=spec.mtu, alias=self._alias("link", spec.id))
-        links.ensure_addresses(link, [f"{way_out.host}/{way_out.prefix}"])
+        ipv6 = ipv6_routed(spec)
+        if ipv6:
+            forward_ipv6()
+            with_ipv6(link.name)
+        else:
+            without_ipv6(link.name)
+        links.ensure_addresses(link, [f"{way_out.host}/{way_out.prefix}", *([f"{HOST6}/64"] if ipv6 else [])])
         set_sysctl(f"net/ipv4/conf/{link.name}/rp_filter", 0)  # routed ranges are known by tables of the links only
-        wanted = {ipaddress.IPv4Network(subnet) for subnet in _ipv4_behind_us(spec)}
-        routes = [route for route in links.routes() if route.cidr.prefixlen < SINGLE]
-        for route in routes:
-            if route.link == link.index and route.cidr not in wanted and not route.cidr.overlaps(self._range):
-                links.drop_route(link.index, str(route.cidr))
-        for cidr in sorted(wanted):
-            if any(route.cidr.overlaps(cidr) and route.link != link.index for route in routes):
-                LOG.info("network %s: this host has another way to %s, so it can't reach it", spec.id, cidr)
-            else:
-                links.ensure_route(link, str(cidr), via=way_out.inside)
+        self._reach(spec, link, _ipv4_behind_us(spec), way_out.inside)
+        self._reach(spec, link, ipv6, INSIDE6)
         self._routing.float(record, link)
+
+    def _reach(self, spec: NetworkSpec, link: Link, cidrs: list[str], via: str) -> None:
+        """The host's routes by the link, of the IP version of `via`, are those to these ranges and to floating IPs."""
+        links, version = self._kernel.links, ipaddress.ip_address(via).version
+        wanted = sorted(ipaddress.ip_network(cidr) for cidr in cidrs)
+        routes = [route for route in links.routes(version=version) if route.cidr.prefixlen < route.cidr.max_prefixlen]
+        others = [route for route in routes if route.link != link.index and not route.cidr.is_link_local]
+        for route in routes:
+            if route.link == link.index and route.via is not None and route.cidr not in wanted:
+                links.drop_route(link.index, str(route.cidr))
+        for net in wanted:
+            if any(route.cidr.overlaps(net) for route in others):
+                LOG.info("network %s: this host has another way to %s, so it can't reach it", spec.id, net)
+            else:
+                links.ensure_route(link, str(net), via=via)
 
     def _free_number(self) -> int:
         """A number that neither we nor another cloud on this host uses: theirs show as addresses of the range."""
@@ -166,6 +200,8 @@ def _check(spec: NetworkSpec) -> None:
         for one in spec.floating:
             ipaddress.IPv4Address(one.floating_ip)
             ipaddress.IPv4Address(one.fixed_ip)
+            shaping.check(one.qos)
+        forwarding_rules.check(spec.forwardings)
     except ValueError as err:
         raise Rejected(f"network {spec.id}: {err}") from err
 

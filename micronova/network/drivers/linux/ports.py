@@ -12,11 +12,12 @@ import msgspec
 from micronova.clock import Clock
 from micronova.errors import DriverError
 from micronova.network.driver import GroupSpec, PortFacts, PortSpec
-from micronova.network.drivers.linux import filters, leases
+from micronova.network.drivers.linux import filters, leases, shaping, subports
 from micronova.network.drivers.linux.kernel import Kernel
 from micronova.network.drivers.linux.links import Link
 from micronova.network.drivers.linux.names import check_device, check_id
 from micronova.network.drivers.linux.records import PortRecord
+from micronova.network.drivers.linux.uplinks import is_lan
 from micronova.network.drivers.linux.usage import Chain
 
 LOG = logging.getLogger(__name__)
@@ -45,16 +46,28 @@ class Ports:
         self._filter(records, groups)
         unsure = tuple(spec for spec in specs if spec.device not in attached)
         there = self._links_of(unsure)
-        for spec in unsure:
-            link = there.get(spec.device) or self._kernel.links.ensure_tap(spec.device, owner=self._tap_owner)
+        for spec in sorted(unsure, key=lambda one: one.parent is not None):
+            link = self._link(spec, there)
             self._kernel.links.settle(
                 link,
-                mtu=self._kernel.records.networks[spec.network_id].spec.mtu,
+                mtu=self._mtu(spec.network_id, bridges[spec.network_id]),
                 master=bridges[spec.network_id].index,
                 alias=self._kernel.names.alias("port", spec.id, spec.network_id),
                 up=spec.up,
             )
+            shaping.shape(self._kernel.links, link, spec.qos.ingress)
             self._settled.add(spec.device)
+
+    def _link(self, spec: PortSpec, there: dict[str, Link]) -> Link:
+        """The port's interface, as it is. One that can't be carried leaves no trace: its network may have to go."""
+        links = self._kernel.links
+        if spec.parent is None:
+            return there.get(spec.device) or links.ensure_tap(spec.device, owner=self._tap_owner)
+        try:
+            return subports.ensure(links, spec.device, spec.parent)
+        except DriverError:
+            self.remove(spec.id)
+            raise
 
     def remove(self, port_id: str) -> None:
         """The port's interface, rules and record are gone, in this order."""
@@ -67,10 +80,13 @@ class Ports:
         if link is not None and record.made:
             self._kernel.links.delete(link.name)
         elif link is not None:
+            shaping.shape(self._kernel.links, link, None)
             self._kernel.links.settle(link, mtu=link.mtu, master=0, alias="")
         known = self._kernel.records
         chains = known.usage.chains_of(record.spec)
-        self._kernel.apply(self._kernel.rules.no_port(record, chains))
+        lan = self._kernel.lan_of(record)
+        off = [self._kernel.rules.off_lan(record, lan)] if lan else []
+        self._kernel.apply("\n".join([*off, self._kernel.rules.no_port(record, chains)]))
         known.drop_port(port_id)
         self._clear(chains)
 
@@ -114,6 +130,8 @@ class Ports:
             old = known.ports.get(spec.id)
             if old is None or msgspec.structs.replace(spec, rules=old.spec.rules) != old.spec:
                 filters.anti_spoofing(spec)
+                shaping.check(spec.qos)
+                subports.check(spec.parent)
                 leases.check(spec)
             holder = known.devices.get(spec.device) or devices.setdefault(spec.device, spec.id)
             if holder != spec.id:
@@ -141,12 +159,18 @@ class Ports:
     def _bridge(self, network_id: str) -> Link:
         if network_id not in self._kernel.records.networks:
             raise DriverError(f"network {network_id} is not on this host")
-        return self._kernel.links.need(self._kernel.names.bridge(network_id))
+        return self._kernel.links.need(self._kernel.segments.bridge(self._kernel.records.networks[network_id].spec))
+
+    def _mtu(self, network_id: str, bridge: Link) -> int:
+        """The network's, but on a bridge that isn't ours what it has: a smaller port would make it smaller."""
+        spec = self._kernel.records.networks[network_id].spec
+        return bridge.mtu if is_lan(spec) else spec.mtu
 
     def _filter(self, records: list[PortRecord], groups: tuple[GroupSpec, ...]) -> None:
         """The ports and groups are written down and filtered, or nothing has changed."""
         known = self._kernel.records
         ports = {record.spec.id: known.ports.get(record.spec.id) for record in records}
+        fresh = known.usage.unused(self._chains(record.spec for record in records))
         for record in records:
             known.put_port(record)
         members = self._named(records, groups)
@@ -154,7 +178,7 @@ class Ports:
         for group in members:
             known.put_group(group)
         try:
-            self._kernel.apply(self._change(records, ports, before), written=True)
+            self._kernel.apply(self._change(fresh, ports, before), written=True)
         except DriverError:
             self._restore(ports, before)
             raise
@@ -171,22 +195,28 @@ class Ports:
 
     def _change(
         self,
-        records: list[PortRecord],
+        chains: list[Chain],
         ports: dict[str, PortRecord | None],
         groups: dict[str, GroupSpec | None],
     ) -> str:
-        """What makes the packet filter follow the records: `ports` and `groups` are how these were before."""
+        """What makes the packet filter follow the records: `ports` and `groups` are how these were before.
+
+        `chains` are those that no port used before.
+        """
         known, rules = self._kernel.records, self._kernel.rules
         parts = [rules.group(known.groups[id], old) for id, old in groups.items()]
-        parts += [rules.chain(chain) for chain in self._chains(record.spec for record in records)]
-        for record in records:
+        parts += [rules.chain(chain) for chain in chains]
+        for id, old in ports.items():
+            record = known.ports[id]
             judges = known.usage.chains_of(record.spec)
-            old = ports[record.spec.id]
             had = known.usage.chains_of(old.spec) if old is not None else None
             if old is not None and had is not None and _only_rules_differ(record, old):
                 parts.append(rules.judged(record.mark, judges, had))
             else:
                 parts.append(rules.port(record, judges, had))
+            lan = self._kernel.lan_of(record)
+            if lan:
+                parts.append(rules.on_lan(record, lan, old))
         return "\n".join(parts)
 
     def _chains(self, specs: Iterable[PortSpec]) -> list[Chain]:

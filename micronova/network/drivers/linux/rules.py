@@ -14,137 +14,28 @@ forget them instead would help nobody: the next packet would begin them anew, fr
 Adding an element twice is no conflict, and add-then-delete removes one that may be missing.
 """
 
+import ipaddress
 from collections.abc import Iterable
 
-import msgspec
-
 from micronova.network.driver import GroupSpec
+from micronova.network.drivers.linux import shaping, wirings
 from micronova.network.drivers.linux.filters import anti_spoofing, members, set_name
 from micronova.network.drivers.linux.records import PortRecord
+from micronova.network.drivers.linux.tables import (
+    BRIDGE_TABLE,
+    CUT,
+    INET_TABLE,
+    MARK_OF_GATEWAY,
+    METADATA,
+    ND_TYPES,
+)
 from micronova.network.drivers.linux.usage import Chain
+from micronova.network.drivers.linux.wirings import Element, Wiring
 
-METADATA = "169.254.169.254"
-CUT = "0x6d6e6375"
 ADDRESS_TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
-ND_TYPES = "{ 130, 131, 132, 133, 134, 135, 136, 143 }"  # MLD (RFC 2710, 3810) and neighbour discovery (RFC 4861)
-
-_BRIDGE_TABLE = """
-table bridge {table} {{
-  set ports {{ type ifname; }}
-  map sent {{ type ifname : verdict; }}
-  map got {{ type ifname : mark; }}
-  chain prerouting {{
-    type filter hook prerouting priority -300; policy accept;
-    iifname vmap @sent
-  }}
-  chain input {{
-    type filter hook input priority 0; policy accept;
-    iifname @ports drop
-  }}
-  chain forward {{
-    type filter hook forward priority 10; policy accept;
-    iifname @ports meta mark set 0
-    meta mark set oifname map @got
-  }}
-}}
-"""
-
-_INET_TABLE = """
-table inet {table} {{
-  set bridges {{ type ifname; }}
-  set links {{ type ifname; }}
-  set routed {{ type ifname . ifname; }}
-  set reach {{ type ifname . ipv4_addr; flags interval; }}
-  set floating {{ type ifname . ipv4_addr; }}
-  set plain {{ type ifname . ipv4_addr; flags interval; }}
-  map zones {{ type ifname : verdict; }}
-  map egress {{ type mark : verdict; }}
-  map ingress {{ type mark : verdict; }}
-  chain zone {{
-    type filter hook prerouting priority raw; policy accept;
-    iifname vmap @zones
-    iifname . ip daddr @reach notrack
-  }}
-  chain cut {{
-    ct mark set {cut}
-    drop
-  }}
-  chain replies {{
-    ct mark {cut} drop
-    accept
-  }}
-  chain bridged {{
-    ct state vmap {{ related : accept, invalid : drop }}
-    ct direction reply ct state established goto replies
-    ct mark {cut} ct mark set 0
-    meta mark 0 accept
-    udp sport 68 udp dport 67 accept
-    udp sport 546 udp dport 547 accept
-    ip daddr {metadata} tcp dport 80 accept
-    icmpv6 type {nd} accept
-    meta mark vmap @egress
-    drop
-  }}
-  chain forward {{
-    type filter hook forward priority filter; policy accept;
-    iifname @bridges goto bridged
-    iifname . oifname @routed accept
-    oifname . ip daddr @floating accept
-    oifname . ip daddr @plain accept
-    oifname @links ct state established,related accept
-    oifname @links drop
-    iifname . ip saddr @floating accept
-    iifname . ip saddr @plain accept
-    iifname @links ip saddr != {links} drop
-    iifname @links meta nfproto ipv6 drop
-  }}
-  chain delivered {{
-    ct state related accept
-    ct direction reply ct state established goto replies
-    meta mark 0 accept
-    udp sport 67 udp dport 68 accept
-    udp sport 547 udp dport 546 accept
-    icmpv6 type {nd} accept
-    meta mark vmap @ingress
-    drop
-  }}
-  chain postrouting {{
-    type filter hook postrouting priority filter; policy accept;
-    oifname @bridges goto delivered
-  }}
-  chain input {{
-    type filter hook input priority filter; policy accept;
-    iifname @links ct state established,related accept
-    iifname @links drop
-    iifname @bridges drop
-  }}
-  chain way_out {{
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {links} oifname != "{prefix}*" masquerade
-  }}
-}}
-"""
-
 
 Chains = tuple[Chain, Chain]
 """For what a port sends, and for what it gets."""
-
-
-class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """A network as the tables know it: its interfaces on the host, its conntrack zone, and what routers add.
-
-    `routed` are the links of networks it is routed to and `reach` the ranges behind them; `floating` addresses are
-    found behind its link; the ranges `plain` leave and are reached as they are.
-    """
-
-    bridge: str
-    service: str
-    link: str
-    zone: int
-    routed: tuple[str, ...] = ()
-    reach: tuple[str, ...] = ()
-    floating: tuple[str, ...] = ()
-    plain: tuple[str, ...] = ()
 
 
 class Ruleset:
@@ -164,10 +55,11 @@ class Ruleset:
         ports: Iterable[tuple[PortRecord, Chains]],
     ) -> str:
         """Both tables anew with all that is in them, whatever there was before."""
-        fields = {"table": self._table, "links": self._links, "metadata": METADATA, "nd": ND_TYPES, "cut": CUT}
+        fields: dict[str, object] = {"table": self._table, "links": self._links}
+        fields |= {"metadata": METADATA, "nd": ND_TYPES, "cut": CUT, "gateway": MARK_OF_GATEWAY}
         # Not this cloud's interfaces alone: all clouds of this host get to see the others' bridged packets.
         fields["prefix"] = self._table.partition("_")[0]
-        parts = [self.without(), _BRIDGE_TABLE.format(**fields), _INET_TABLE.format(**fields)]
+        parts = [self.without(), BRIDGE_TABLE.format(**fields), INET_TABLE.format(**fields)]
         parts += [self.network(wiring) for wiring in networks]
         parts += [self.group(group) for group in groups]
         parts += [self.chain(chain) for chain in chains]
@@ -182,40 +74,30 @@ class Ruleset:
     def network(self, wiring: Wiring, old: Wiring | None = None) -> str:
         """The network's bridge is judged, its connections are kept apart, and its routers forward.
 
-        `old` is how it was wired before.
+        `old` is how it was wired before; where that is the same, nothing is told of which the kernel would check anew
+        whether all chains of all ports end.
         """
-        zone = f"zone-{wiring.bridge}"
-        return "\n".join(
-            [
-                *_chain(self._inet, zone, [f"ct zone set {wiring.zone}"]),
-                f'add element {self._bridge} got {{ "{wiring.service}" : 0 }}',
-                f'add element {self._inet} bridges {{ "{wiring.bridge}" }}',
-                f'add element {self._inet} links {{ "{wiring.link}" }}',
-                f'add element {self._inet} zones {{ "{wiring.bridge}" : jump {zone} }}',
-                *self._unrouted(old, wiring),
-                *(f"add element {self._inet} {name} {{ {key} }}" for name, key in _routing(wiring)),
-            ]
-        )
+        chains, found = wirings.chains(wiring), wirings.elements(wiring)
+        if old == wiring:
+            chains, found = {}, [one for one in found if not one.leads]
+        lines = [line for (table, name), rules in chains.items() for line in _chain(self._of(table), name, rules)]
+        lines += self._gone(old, set(found), set(chains)) if old not in (None, wiring) else []
+        lines += [f"add element {self._of(one.table)} {one.group} {{ {one.text} }}" for one in found]
+        return "\n".join(lines)
 
-    def _unrouted(self, old: Wiring | None, new: Wiring | None) -> list[str]:
-        kept = set(_routing(new)) if new is not None else set()
-        gone = [pair for pair in _routing(old) if pair not in kept] if old is not None else []
-        return [line for name, key in gone for line in _no_element(self._inet, name, key)]
+    def no_network(self, wiring: Wiring, others: Iterable[Wiring] = ()) -> str:
+        """Nothing of the network, whether it was there or not. `others` are the networks that stay."""
+        lines = [f"add chain {self._of(table)} {name}" for table, name in wirings.chains(wiring)]
+        return "\n".join([*lines, *self._gone(wiring, wirings.shared(others), set())])
 
-    def no_network(self, wiring: Wiring) -> str:
-        """Nothing of the network, whether it was there or not."""
-        zone = f"zone-{wiring.bridge}"
-        return "\n".join(
-            [
-                f"add chain {self._inet} {zone}",
-                *_no_element(self._bridge, "got", f'"{wiring.service}"', "0"),
-                *_no_element(self._inet, "bridges", f'"{wiring.bridge}"'),
-                *_no_element(self._inet, "links", f'"{wiring.link}"'),
-                *_no_element(self._inet, "zones", f'"{wiring.bridge}"', f"jump {zone}"),
-                *self._unrouted(wiring, None),
-                f"delete chain {self._inet} {zone}",
-            ]
-        )
+    def _gone(self, old: Wiring, kept: set[Element], chains: set[tuple[str, str]]) -> list[str]:
+        gone = [one for one in wirings.elements(old) if one not in kept]
+        lines = [line for one in gone for line in _no_element(self._of(one.table), one.group, one.key, one.value)]
+        doomed = [pair for pair in wirings.chains(old) if pair not in chains]
+        return [*lines, *(f"delete chain {self._of(table)} {name}" for table, name in doomed)]
+
+    def _of(self, table: str) -> str:
+        return f"{table} {self._table}"
 
     def group(self, group: GroupSpec, old: GroupSpec | None = None) -> str:
         """The group's sets hold its members. `old` is what they held before; None when there were none."""
@@ -259,10 +141,10 @@ class Ruleset:
         """
         spec, mark = record.spec, record.mark
         sent = _sent(record)
-        ours = f"meta mark set {mark}"
+        judged_here = [f"meta mark set {mark}", *anti_spoofing(spec)] if spec.secured else []
         return "\n".join(
             [
-                *_chain(self._bridge, sent, [ours, *anti_spoofing(spec)] if spec.secured else []),
+                *_chain(self._bridge, sent, [*shaping.rules_for(spec.qos), *judged_here]),
                 f'add element {self._bridge} ports {{ "{spec.device}" }}',
                 f'add element {self._bridge} sent {{ "{spec.device}" : jump {sent} }}',
                 f'add element {self._bridge} got {{ "{spec.device}" : {mark} }}',
@@ -278,6 +160,29 @@ class Ruleset:
                 lines += _no_element(self._inet, name, str(mark), f"goto {old.name}")
             lines.append(f"add element {self._inet} {name} {{ {mark} : goto {chain.name} }}")
         return "\n".join(lines)
+
+    def on_lan(self, record: PortRecord, lan: str, old: PortRecord | None = None) -> str:
+        """The port is on bridge `lan`, which isn't ours: the host meets it by the addresses it has.
+
+        `old` is the port as it was before.
+        """
+        lines = [f'add element {self._bridge} on_lans {{ "{record.spec.device}" }}']
+        lines += self._addresses("delete", old, lan) if old is not None else []
+        return "\n".join([*lines, *self._addresses("add", record, lan)])
+
+    def off_lan(self, record: PortRecord, lan: str) -> str:
+        """Nothing of the port on bridge `lan`, whether it was there or not."""
+        lines = _no_element(self._bridge, "on_lans", f'"{record.spec.device}"')
+        return "\n".join([*lines, *self._addresses("delete", record, lan)])
+
+    def _addresses(self, what: str, record: PortRecord, lan: str) -> list[str]:
+        lines = []
+        for ip in map(ipaddress.ip_address, dict.fromkeys(record.spec.ips)):
+            pair = f'"{lan}" . {ip} : {record.mark}'
+            lines.append(f"add element {self._inet} of_ipv{ip.version} {{ {pair} }}")
+            if what == "delete":
+                lines.append(f"delete element {self._inet} of_ipv{ip.version} {{ {pair} }}")
+        return lines
 
     def _elements(self, what: str, name: str, elements: Iterable[str]) -> list[str]:
         listed = ", ".join(elements)
@@ -301,17 +206,6 @@ class Ruleset:
                 f"delete chain {self._bridge} {sent}",
             ]
         )
-
-
-def _routing(wiring: Wiring) -> list[tuple[str, str]]:
-    """What routers add for the network: (set, element)."""
-    link = f'"{wiring.link}"'
-    return [
-        *(("routed", f'{link} . "{other}"') for other in wiring.routed),
-        *(("reach", f"{link} . {cidr}") for cidr in wiring.reach),
-        *(("floating", f"{link} . {ip}") for ip in wiring.floating),
-        *(("plain", f"{link} . {cidr}") for cidr in wiring.plain),
-    ]
 
 
 def _sent(record: PortRecord) -> str:

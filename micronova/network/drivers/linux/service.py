@@ -12,11 +12,14 @@ import msgspec
 from micronova.network.driver import NetworkSpec, SubnetSpec
 from micronova.network.drivers.linux.links import Links, refused, set_sysctl
 from micronova.network.drivers.linux.namespace import in_namespace
+from micronova.network.drivers.linux.neighbours import settle_neighbours
 from micronova.network.drivers.linux.nft import Nft
-from micronova.network.drivers.linux.rules import METADATA
 from micronova.network.drivers.linux.service_rules import service_table
+from micronova.network.drivers.linux.tables import METADATA
 
 BACKLOG = 128
+HOST6, INSIDE6 = "fe80::1", "fe80::2"
+"""The ends of every wire between a namespace and the host, in IPv6: such addresses need no range of their own."""
 
 
 class WayOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +42,7 @@ def settle_inside(namespace: Path, spec: NetworkSpec, way_out: WayOut | None, ga
         with Links() as links:
             _serve(links, spec, gateway_mac)
             if way_out is not None:
-                _lead_out(links, way_out, spec.mtu)
+                _lead_out(links, way_out, spec)
 
     in_namespace(namespace, work)
 
@@ -97,14 +100,15 @@ def _serve(links: Links, spec: NetworkSpec, mac: str) -> None:
         if subnet.gateway is None and ":" not in subnet.cidr:
             links.ensure_route(guests, subnet.cidr, source=METADATA)
     links.ensure_gateways(guests, next_hops(spec))
+    settle_neighbours(links, guests, {ip: mac.lower() for ip, mac in spec.segment.neighbours})
 
 
 def next_hops(spec: NetworkSpec) -> dict[str, str]:
     """The next hop of each range that routers send to a guest of this network."""
-    nets = [ipaddress.IPv4Network(subnet.cidr) for subnet in spec.subnets if ":" not in subnet.cidr]
+    nets = [ipaddress.ip_network(subnet.cidr) for subnet in spec.subnets]
     found: dict[str, str] = {}
     for destination, via in (route for router in spec.routers if router.up for route in router.routes):
-        if ":" not in via and any(ipaddress.IPv4Address(via) in net for net in nets):
+        if any(ipaddress.ip_address(via) in net for net in nets):
             for half in halves(destination):
                 found.setdefault(half, via)
     return found
@@ -122,8 +126,22 @@ def _addresses(subnet: SubnetSpec) -> list[str]:
     return [f"{ipaddress.ip_address(subnet.gateway)}/{ipaddress.ip_network(subnet.cidr).prefixlen}"]
 
 
-def _lead_out(links: Links, way_out: WayOut, mtu: int) -> None:
+def _lead_out(links: Links, way_out: WayOut, spec: NetworkSpec) -> None:
     out = links.need("out")
-    links.settle(out, mtu=mtu)
-    links.ensure_addresses(out, [f"{way_out.inside}/{way_out.prefix}"])
+    links.settle(out, mtu=spec.mtu)
+    ipv6 = is_ipv6_routed(spec)
+    links.ensure_addresses(out, [f"{way_out.inside}/{way_out.prefix}", *([f"{INSIDE6}/64"] if ipv6 else [])])
     links.ensure_route(out, "0.0.0.0/0", via=way_out.host)
+    if ipv6:
+        links.ensure_route(out, "::/0", via=HOST6)
+
+
+def is_ipv6_routed(spec: NetworkSpec) -> bool:
+    """Whether IPv6 of the network goes through routers, and so by the host."""
+    return bool(ipv6_routed(spec))
+
+
+def ipv6_routed(spec: NetworkSpec) -> list[str]:
+    """IPv6 ranges of the network that belong to routers."""
+    routed = {id for router in spec.routers if router.addresses for id in router.subnet_ids}
+    return [subnet.cidr for subnet in spec.subnets if ":" in subnet.cidr and subnet.id in routed]
