@@ -1,6 +1,7 @@
 """The rules of the architecture, held by reading the code: sizes, who knows time, writes tables, runs commands."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -27,12 +28,18 @@ def sources() -> list[tuple[str, ast.Module, str]]:
 
 
 SOURCES = sources()
+pytestmark = pytest.mark.slow
+
+
+@functools.cache
+def walk(tree: ast.AST) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree))
 
 
 def imports(tree: ast.AST) -> list[str]:
     """Every module a tree imports, `from a import b` as both a and a.b."""
     names = []
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -41,7 +48,7 @@ def imports(tree: ast.AST) -> list[str]:
 
 
 def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [node for node in walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def room_of(name: str) -> str:
@@ -80,7 +87,7 @@ def test_protocols_of_drivers_stay_narrow():
     wide = [
         (name, node.name)
         for name, tree, _ in SOURCES
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.ClassDef)
         and any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
         and len([item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)])
@@ -112,7 +119,7 @@ def test_nothing_but_the_clock_knows_time_and_chance():
     now = [
         (name, node.lineno)
         for name, tree, _ in SOURCES
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("utcnow", "today") and name != "clock.py"
     ]
     aware = [(name, "datetime.now") for name, _, text in SOURCES if "datetime.now(" in text and name != "clock.py"]
@@ -122,7 +129,7 @@ def test_nothing_but_the_clock_knows_time_and_chance():
 
 def test_no_module_keeps_state_for_all_clouds():
     globals_used = [
-        (name, node.lineno) for name, tree, _ in SOURCES for node in ast.walk(tree) if isinstance(node, ast.Global)
+        (name, node.lineno) for name, tree, _ in SOURCES for node in walk(tree) if isinstance(node, ast.Global)
     ]
     caches = [
         (name, function.name)
@@ -151,7 +158,7 @@ def test_only_the_owner_room_touches_its_tables():
         for name, tree, _ in SOURCES
         if not name.startswith(("testing/", "sim/"))
         for row in foreign_rows(name, tree)
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.Call)
         and any(isinstance(part, ast.Name) and part.id == row for part in (node.func, *node.args))
     ]
@@ -163,7 +170,7 @@ def foreign_rows(name: str, tree: ast.Module) -> list[str]:
     """Names a module imports from another room's db."""
     return [
         alias.asname or alias.name
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module
         for room in ROOMS
         if node.module.startswith(f"micronova.{room}") and node.module.split(".")[-1] == "db" and room_of(name) != room
@@ -206,7 +213,7 @@ def test_only_the_edges_catch_every_exception():
     wrong = [
         (name, node.lineno)
         for name, tree, _ in SOURCES
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
         and name not in CATCHES_ALL
@@ -220,7 +227,7 @@ def test_no_names_that_say_nothing():
     wrong = [
         (name, node.name)
         for name, tree, _ in SOURCES
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.ClassDef) and node.name.endswith(words)
     ]
     files = [name for name, _, _ in SOURCES if Path(name).stem in ("common", "util", "utils", "helpers", "misc")]
