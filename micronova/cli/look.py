@@ -85,7 +85,7 @@ def status(state: str | None, as_json: bool) -> None:
         told.append(f"open tasks: {found['open_tasks']}")
         for one in found["services"]:
             told.append(f"  {one['topic']:<10} {one['host']:<24} {'up' if one['up'] else 'down':<5} {one['seen_at']}")
-        told += [f"{about}: {sentence}" for about, sentence in found["troubles"].items()]
+        told += [one if one.startswith(about) else f"{about}: {one}" for about, one in found["troubles"].items()]
         return told
 
     _print(as_json, found, lines)

@@ -14,6 +14,7 @@ import pytest
 from micronova import config
 from micronova.wiring import Cloud as Wired
 
+from . import fuzz_network
 from .test_bad_input import NAMED, NOWHERE
 
 TRIES = 40
@@ -182,6 +183,7 @@ def bodies(ids):
     }
     found["/compute/v2.1/flavors/{id}/os-extra_specs"] = {"extra_specs": {"hw:a": "b"}}
     found["/compute/v2.1/os-services/{id}"] = {"status": "disabled", "disabled_reason": "x", "forced_down": False}
+    found |= fuzz_network.bodies(ids)
     found["/compute/v2.1/os-quota-sets/{id}"] = {"quota_set": {"instances": 1, "cores": -1, "ram": 5, "force": True}}
     return found
 
@@ -281,6 +283,7 @@ def ids(simulated, admin, image):
         "image_id": mine,
         "my_flavor": flavor,
         "domain_id": NOWHERE,
+        **fuzz_network.furnish(admin, network, port["id"]),
     }
 
 
@@ -292,11 +295,14 @@ def filled(path, ids):
         "security-groups": "group",
         "servers": "server",
         "flavors": "my_flavor",
+        **fuzz_network.KINDS,
     }
     for name in [part[1:-1] for part in path.split("/") if part.startswith("{")]:
         value = ids.get(name, "x")
         if name == "id":
             value = ids[kind[path.split("/")[3]]] if path.split("/")[3] in kind else ids["project_id"]
+        if name == "inner":
+            value = ids[fuzz_network.INNER[path.split("/{inner}")[0].split("/")[-1]]]
         path = path.replace("{" + name + "}", value)
     return path
 

@@ -18,16 +18,17 @@ from ovs_lab import need_ovs
 from micronova.clock import SystemClock
 from micronova.context import admin_context
 from micronova.manager import Runtime
-from micronova.network.attributes import for_create
+from micronova.network.attributes import for_create, for_update
 from micronova.network.contract import NicInfo, NicRequest
-from micronova.network.db import ROWS
+from micronova.network.db import ROWS, Subnet
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
 from micronova.network.drivers.linux.names import Names
 from micronova.network.drivers.linux.namespace import in_namespace
 from micronova.network.drivers.linux.segments import HostWires
 from micronova.network.drivers.ovs.driver import OvsNetworkDriver
 from micronova.network.manager import NetworkManager
-from micronova.network.resources import NETWORK, SECURITY_GROUP, SECURITY_GROUP_RULE, SUBNET
+from micronova.network.resources import NETWORK, PORT, ROUTER, SECURITY_GROUP, SECURITY_GROUP_RULE, SUBNET
+from micronova.network.router_interfaces import Asked
 from micronova.network.specs import device_name
 from micronova.network.strategies.base import StrategyManager
 from micronova.network.strategies.flat import FlatManager
@@ -162,14 +163,14 @@ class Strategies:
         finally:
             sh("ip", "-n", self._hub, "link", "set", self.h1.name, "up")
 
-    async def network(self) -> str:
+    async def network(self, cidr: str = CIDR) -> str:
         """A network with a subnet, of the strategy's type."""
         manager = self.h1.manager
         given: dict[str, Any] = {"name": "net"}
         if self.strategy == "flat":
             given |= {"provider:network_type": "flat", "provider:physical_network": PHYSICAL}
         network = (await manager.networks.create(ADMIN, [for_create(NETWORK, given)])).rows[0]
-        subnet = {"network_id": network.id, "cidr": CIDR, "gateway_ip": GATEWAY}
+        subnet = {"network_id": network.id, "cidr": cidr, "gateway_ip": gateway_of(cidr)}
         await manager.subnets.create(ADMIN, [for_create(SUBNET, subnet)])
         return str(network.id)
 
@@ -193,8 +194,22 @@ class Strategies:
         guest.run("ip", "link", "set", "eth0", "mtu", str(plugged.mtu))
         booted = Booted(nic, guest)
         if not dhcp:
-            guest.set_address(f"{booted.ip}/24", None if self.strategy == "flat" else GATEWAY)
+            guest.set_address(f"{booted.ip}/24", None if self.strategy == "flat" else gateway_of(booted.ip))
         return booted
+
+    async def join(self, *network_ids: str) -> None:
+        """A router joins these networks."""
+        manager = self.h1.manager
+        router = (await manager.routers.create(ADMIN, [for_create(ROUTER, {})])).rows[0]
+        subnets = await self._runtime.db.read(lambda tx: tx.find(Subnet, network_id=list(network_ids)))
+        for subnet in subnets:
+            await manager.add_router_interface(ADMIN, router.id, Asked(subnet_id=subnet.id))
+
+    async def share(self, booted: "Booted", ip: str) -> None:
+        """The guest may use this address too, and does."""
+        values = for_update(PORT, {"allowed_address_pairs": [{"ip_address": ip}]})
+        await self.h1.manager.ports.update(ADMIN, booted.port_id, values)
+        booted.guest.run("ip", "addr", "add", f"{ip}/24", "dev", "eth0")
 
     async def idle(self) -> bool:
         """Whether nothing is left to do."""
@@ -207,6 +222,7 @@ class Booted:
 
     def __init__(self, nic: NicInfo, guest: Guest) -> None:
         self.guest = guest
+        self.port_id = nic.port_id
         self.ip = nic.fixed_ips[0][1]
 
 
@@ -239,6 +255,11 @@ def talk(client: Booted, server: Booted, port: int) -> Iterator[Talk]:
         near = stack.enter_context(in_namespace(client.guest.path, lambda: socket.create_connection(reach, timeout=10)))
         far, _ = listener.accept()
         yield Talk(near, stack.enter_context(far))
+
+
+def gateway_of(address: str) -> str:
+    """The first address of the network of 256 that it is in."""
+    return address.rsplit(".", 1)[0] + ".1"
 
 
 def need(strategy: str, driver: str) -> None:

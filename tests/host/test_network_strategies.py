@@ -11,7 +11,7 @@ from strategy_hosts import GATEWAY, Booted, Strategies, is_alive, need, talk
 from test_linux_routing import meets
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(240)]
-PATIENCE = 30
+PATIENCE = 60
 PAIRS = [
     ("flat", "linux"),
     ("flat_dhcp", "linux"),
@@ -21,6 +21,7 @@ PAIRS = [
     ("vlan", "ovs"),
     ("vlan", "linux"),
 ]
+SHARED = "10.8.0.99"
 COMBINED = pytest.mark.parametrize("cloud", PAIRS, indirect=True, ids="-".join)
 
 
@@ -75,7 +76,7 @@ async def cut_while_a_guest_comes(cloud: Strategies, network: str, one: Booted, 
             reached(late, two)
             assert not one.guest.pings(two.ip)
     if not cloud.spans:
-        assert late.guest.pings(GATEWAY, tries=2)
+        until(lambda: late.guest.pings(GATEWAY), wait=PATIENCE)
         assert not late.guest.pings(one.ip)
     return late
 
@@ -104,6 +105,23 @@ async def test_a_host_s_service_that_begins_anew_heals_what_broke_and_drops_no_c
         assert connection.goes_on()
     if cloud.spans:
         reached(one, late)
+
+
+@pytest.mark.parametrize("cloud", [("vxlan", "linux"), ("vxlan", "ovs")], indirect=True, ids="-".join)
+async def test_an_address_that_a_guest_elsewhere_may_use_besides_is_reached_by_a_router(cloud: Strategies) -> None:
+    left, right = await cloud.network(), await cloud.network("10.8.0.0/24")
+    await cloud.join(left, right)
+    one = await cloud.boot(cloud.h1, left, "one")
+    two = await cloud.boot(cloud.h2, right, "two")
+    await settled(cloud)
+    until(lambda: one.guest.pings(two.ip), wait=PATIENCE)
+    assert not one.guest.pings(SHARED)
+
+    await cloud.share(two, SHARED)
+    await settled(cloud)
+
+    until(lambda: one.guest.pings(SHARED), wait=PATIENCE)
+    until(lambda: meets(one.guest, two.guest, SHARED) == one.ip, wait=PATIENCE)
 
 
 def kill(pids: list[int]) -> list[int]:

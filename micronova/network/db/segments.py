@@ -75,6 +75,7 @@ class RealPort(msgspec.Struct, frozen=True):
     pairs: tuple[tuple[str, str], ...] = ()
 
 
+NO_PAIRS = "[]"
 _S, _P = table(GivenSegment), table(Port)
 _RANGE = (
     _S.c.network_type == sa.bindparam("network_type", type_=sa.Text()),
@@ -95,8 +96,7 @@ _REAL_PORTS = (
     .where(
         *_REAL,
         sa.or_(
-            _P.c.host != sa.bindparam("host", type_=sa.Text()),
-            sa.cast(_P.c.allowed_pairs, sa.Text()) != sa.literal_column("'[]'"),
+            _P.c.host != sa.bindparam("host", type_=sa.Text()), _P.c.allowed_pairs != sa.literal_column(f"'{NO_PAIRS}'")
         ),
     )
     .order_by(_P.c.host, _P.c.id)
@@ -106,7 +106,6 @@ _REAL_NETWORKS = (
 )
 _ALL_REAL_NETWORKS = sa.select(_P.c.network_id).distinct().where(*_REAL[1:])
 _REAL_HOSTS = sa.select(_P.c.host).distinct().where(*_REAL)
-NO_PAIRS = "[]"
 _decode_ips = msgspec.json.Decoder(tuple[FixedIp, ...]).decode
 _decode_pairs = msgspec.json.Decoder(tuple[Pair, ...]).decode
 
