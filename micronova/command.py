@@ -26,10 +26,11 @@ async def run(
     may be logged; give secrets through `stdin` or `env`.
     """
     name = os.path.basename(argv[0])
+    given = _readable(stdin) if stdin is not None else asyncio.subprocess.DEVNULL
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+            stdin=given,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -37,9 +38,12 @@ async def run(
         )
     except OSError as err:
         raise DriverError(f"{name} could not be started: {err.strerror}", command=name) from err
+    finally:
+        if stdin is not None:
+            os.close(given)
     try:
         async with asyncio.timeout(wait):
-            out, told = await process.communicate(stdin)
+            out, told = await process.communicate()
     except TimeoutError as err:
         raise DriverError(f"{name} was not done after {wait:g} s", command=name) from err
     finally:
@@ -51,6 +55,16 @@ async def run(
         LOG.debug("command failed: %s: %s", " ".join(argv), text)
         raise DriverError(f"{name} failed ({process.returncode}): {text[-400:]}", command=name, code=process.returncode)
     return out
+
+
+def _readable(data: bytes) -> int:
+    """A file in memory that holds the data: unlike an event loop's pipe, which may be a socket, a command can open
+    its own /dev/stdin again."""
+    handle = os.memfd_create("stdin")
+    with os.fdopen(os.dup(handle), "wb") as file:
+        file.write(data)
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
 
 
 def _kill_group(pid: int) -> None:

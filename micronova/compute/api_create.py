@@ -185,7 +185,7 @@ def _nics(networks: Any, version: Version) -> tuple[NicRequest, ...] | None:
             raise BadRequest(
                 f"Invalid input for field/attribute networks. Value: {networks}. It is not of type 'array'"
             )
-        return None if networks == "auto" else ()
+        return (NicRequest(auto=True),) if networks == "auto" else ()
     if not networks and version < (2, 37):
         return None
     ports = [one.port for one in networks if one.port]

@@ -25,8 +25,6 @@ ACTIONS: Mapping[str, str] = {
     "unplug_interface": "detach_interface",
     "plug_volume": "attach_volume",
     "unplug_volume": "detach_volume",
-    "swap_disk": "swap_volume",
-    "grow_volume": "extend_volume",
     "rebuild_guest": "rebuild",
 }
 """A task's name to the action's."""

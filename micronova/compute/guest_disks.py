@@ -12,6 +12,7 @@ from micronova.compute.driver import VolumeDisk
 from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import NotFound
+from micronova.network import tunnels
 from micronova.volume import states as volume_states
 from micronova.volume.contract import AttachmentInfo, Connector
 
@@ -22,16 +23,21 @@ HELD = (volume_states.ATTACHING, volume_states.ATTACHED)
 class GuestDisks(ComputeBase):
     """The part of the compute manager that knows a guest's volumes."""
 
-    def connector(self) -> Connector:
-        """Who this host is to a back end."""
-        return Connector(host=self.host, ip=self.config.options.network.tunnel_address)
+    async def connect(self, ctx: Context, attachment_id: str) -> AttachmentInfo:
+        """A volume is exported to this host, which back ends know by its name and address. Safe to repeat.
+
+        Raises NotFound when the attachment is gone, DriverError when the back end refuses.
+        """
+        ip = tunnels.own_address(self.config.options.network.tunnel_address)
+        who = Connector(host=self.host, ip=ip, initiator=self.host)
+        return await self.volumes.connect(ctx, attachment_id, who, msgspec.structs.asdict(who))
 
     async def connected(self, ctx: Context, attachment_id: str) -> VolumeDisk:
         """A volume as a disk of a guest here, exported to this host. Safe to repeat.
 
         Raises NotFound when the attachment is gone, DriverError when the back end refuses.
         """
-        info = await self.volumes.connect(ctx, attachment_id, self.connector())
+        info = await self.connect(ctx, attachment_id)
         if info.connection is None:
             raise NotFound(f"Attachment {attachment_id} has no connection.", id=attachment_id)
         key = await self._luks_key(ctx, info) if info.encrypted else b""
@@ -47,8 +53,10 @@ class GuestDisks(ComputeBase):
         )
 
     async def _luks_key(self, ctx: Context, info: AttachmentInfo) -> bytes:
+        """What opens the volume's container: its key in hexadecimal digits (see AttachmentInfo)."""
         home = await self.db.read(lambda tx: self.disks.home_of(tx, info.volume_id))
-        return await self.volumes.on(home).encryption_key(ctx, info.volume_id)
+        key = await self.volumes.on(home).encryption_key(ctx.elevated(), info.volume_id)
+        return key.hex().encode()
 
     async def guest_disks(self, ctx: Context, server: Server, *, building: bool = False) -> tuple[VolumeDisk, ...]:
         """All volumes that the server's guest starts with, connected; when it is built, those reserved for it too.
@@ -76,11 +84,10 @@ class GuestDisks(ComputeBase):
     def _give_back(self, tx: Tx, ctx: Context, id: str) -> None:
         given = db.get_input(tx, id)
         made = {plan.volume_id for plan in given.disks if is_made(plan) and plan.volume_id}
+        gone = {volume_id for volume_id in sorted(made) if self.disks.scrap(tx, ctx, volume_id)}
         for disk in self.disks_of(tx, id):
-            if disk.volume_id not in made:
+            if disk.volume_id not in gone:
                 self.disks.release(tx, ctx, disk.id)
-        for volume_id in sorted(made):
-            self.disks.scrap(tx, ctx, volume_id)
         if made:
             tx.change(given, disks=tuple(without_volume(plan) for plan in given.disks))
 

@@ -1,12 +1,13 @@
 """What operators ask of servers: how many in which state, why one is where it is, whether rows and guests agree."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from micronova.clock import iso
 from micronova.compute import states
 from micronova.compute.base import ComputeBase
 from micronova.compute.db import Server
-from micronova.compute.driver import HostFacts
+from micronova.compute.driver import GuestFacts, HostFacts
 from micronova.compute.flavors import ensure_default_flavors
 from micronova.context import Context
 from micronova.db import Tx
@@ -14,6 +15,8 @@ from micronova.db.journal import Entry
 from micronova.errors import NotFound
 from micronova.manager import remote
 from micronova.tasks import Task
+from micronova.volume.servers import SeenDisk
+from micronova.volume.states import ATTACHED
 
 
 class Insights(ComputeBase):
@@ -78,13 +81,13 @@ class Insights(ComputeBase):
     async def audit(self, ctx: Context) -> list[str]:
         """One sentence for every difference between the servers of this host and its guests."""
 
-        def read(tx: Tx) -> tuple[dict[str, Server], set[str]]:
+        def read(tx: Tx) -> tuple[dict[str, Server], set[str], dict[str, list[SeenDisk]]]:
             servers = {server.id: server for server in tx.find(Server, host=self.host)}
             busy = {task.resource.partition(":")[2] for task in tx.find(Task, topic=self.topic, open=True)}
-            return servers, busy
+            return servers, busy, {id: self.disks_of(tx, id) for id in servers}
 
         guests = {guest.id: guest for guest in await self.driver.list()}
-        servers, busy = await self.db.read(read)
+        servers, busy, disks = await self.db.read(read)
         found = [f"guest {id} belongs to no server" for id in guests if id not in servers and id not in busy]
         for id, server in servers.items():
             runs = guests[id].power == "running" if id in guests else False
@@ -93,7 +96,20 @@ class Insights(ComputeBase):
             if runs != (server.vm_state == states.ACTIVE):
                 power = guests[id].power if id in guests else "absent"
                 found.append(f"server {id} is {server.vm_state}, its guest is {power}")
+            found += _audit_disks(id, disks[id], guests.get(id))
         return found
+
+
+def _audit_disks(id: str, disks: Sequence[SeenDisk], guest: GuestFacts | None) -> list[str]:
+    """One sentence for every volume that a server has and its guest has not, or the other way round."""
+    if guest is None:
+        return []
+    owned = {disk.volume_id for disk in disks}
+    attached = {disk.volume_id for disk in disks if disk.status == ATTACHED}
+    missing = sorted(attached - set(guest.volumes))
+    strays = [volume for volume in guest.volumes if volume not in owned]
+    found = [f"server {id} has volume {volume}, its guest has not" for volume in missing]
+    return found + [f"guest {id} has volume {volume}, its server has not" for volume in strays]
 
 
 def _named(entry: Entry, name: str) -> bool:

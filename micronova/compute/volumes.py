@@ -158,7 +158,7 @@ class Attaches(Powers):
 
     async def connect_disk(self, ctx: Context, id: str, attachment_id: str, volume_id: str) -> None:
         """Step: this host reaches the volume. Raises NotFound when the reservation is gone."""
-        await self.volumes.connect(ctx, attachment_id, self.connector())
+        await self.connect(ctx, attachment_id)
 
     async def insert_disk(self, ctx: Context, id: str, attachment_id: str, volume_id: str) -> None:
         """Step: the guest has the disk."""
@@ -204,10 +204,10 @@ class Attaches(Powers):
 
     def record_grown(self, tx: Tx, ctx: Context, grown: Grown) -> None:
         """Have a guest told that its volume is larger: what the volume manager calls when it has made it so."""
-        self.on(grown.host).grow_volume.record(tx, ctx, grown.server_id, grown.volume_id, grown.size_gib)
+        self.on(grown.host).extend_volume.record(tx, ctx, grown.server_id, grown.volume_id, grown.size_gib)
 
     @task(deadline=600, resource="server", retries=10)
-    async def grow_volume(self, ctx: Context, id: str, volume_id: str, size_gib: int) -> None:
+    async def extend_volume(self, ctx: Context, id: str, volume_id: str, size_gib: int) -> None:
         """The guest sees that its volume is this large."""
         await self.driver.extend_volume(id, volume_id, size_gib)
 

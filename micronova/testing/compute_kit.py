@@ -332,13 +332,15 @@ class ComputeDriverConformance:
         for _ in range(2):
             await driver.attach_volume(ONE, disk)
         with_it = await bench.volumes(ONE)
+        told = (await driver.inspect(ONE)).volumes, [guest.volumes for guest in await driver.list()]
         await driver.extend_volume(ONE, "unknown", 2)
         for _ in range(2):
             await driver.detach_volume(ONE, disk.volume_id)
 
         assert [disk.volume_id] == with_it
+        assert ((disk.volume_id,), [(disk.volume_id,)]) == told
         assert [] == await bench.volumes(ONE)
-        assert "running" == (await driver.inspect(ONE)).power
+        assert ("running", ()) == ((await driver.inspect(ONE)).power, (await driver.inspect(ONE)).volumes)
 
     async def test_a_guest_starts_with_its_volumes_and_keeps_them(self, bench: ComputeBench) -> None:
         driver, disks = bench.driver, tuple([await bench.volume(number) for number in (1, 2)])

@@ -121,16 +121,17 @@ class ServerDisks:
         """The volume's status. Raises NotFound."""
         return db.get_volume(tx, volume_id).status
 
-    def scrap(self, tx: Tx, ctx: Context, volume_id: str) -> None:
-        """Have a volume removed whatever is done with it. A missing one, or one with snapshots, is left."""
+    def scrap(self, tx: Tx, ctx: Context, volume_id: str) -> bool:
+        """Have a volume removed with its attachments; returns whether it goes: one with snapshots stays."""
         volume = tx.first(Volume, id=volume_id)
         if volume is None or db.snapshots_of(tx, volume_id):
-            return
+            return False
         if not volume.host:
             self._volumes.forget(tx, volume)
         elif volume.status != states.DELETING:
             self._volumes.touch(tx, volume, status=states.DELETING, previous_status=volume.status)
             self._volumes.on(volume.host).scrap.record(tx, ctx, volume_id)
+        return True
 
     # -- attached and detached
 
@@ -168,10 +169,8 @@ class ServerDisks:
     def free(self, tx: Tx, ctx: Context, server_id: str) -> None:
         """The server is gone: its attachments go whatever state they are in, and the volumes that end with it."""
         for row in tx.find(Attachment, server_id=server_id):
-            alone = len(db.attachments_of(tx, row.volume_id)) == 1
-            if row.delete_on_termination and alone and not db.snapshots_of(tx, row.volume_id):
-                self.scrap(tx, ctx, row.volume_id)
-            else:
+            ends = row.delete_on_termination and len(db.attachments_of(tx, row.volume_id)) == 1
+            if not (ends and self.scrap(tx, ctx, row.volume_id)):
                 self._volumes.record_detach(tx, ctx, row)
 
 

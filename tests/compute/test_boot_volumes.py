@@ -306,3 +306,15 @@ async def test_the_guest_is_told_of_its_disks(cloud: ServerWorld) -> None:
     assert [("disk", volume, "/dev/vda", ["root"])] == [
         (one["type"], one["serial"], one["path"], one["tags"]) for one in told
     ]
+
+
+async def test_many_servers_boot_each_from_a_volume_of_its_own(cloud: ServerWorld) -> None:
+    said = await create(cloud, of_image(cloud), min_count=2, max_count=2, return_reservation_id=True)
+
+    assert 202 == said.status
+    servers = await cloud.wait(
+        lambda: cloud.ask("GET /servers/detail"),
+        lambda answer: ["ACTIVE", "ACTIVE"] == [server["status"] for server in answer.body["servers"]],
+    )
+    roots = {server["os-extended-volumes:volumes_attached"][0]["id"] for server in servers.body["servers"]}
+    assert 2 == len(roots)

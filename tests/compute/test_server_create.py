@@ -68,6 +68,14 @@ async def test_several_networks_are_ambiguous(cloud: ServerWorld) -> None:
     assert (409, "conflictingRequest") == (said.status, next(iter(said.body)))
 
 
+async def test_a_project_without_networks_gets_one_only_where_the_cloud_can_make_one(cloud: ServerWorld) -> None:
+    at_once = await cloud.ask("POST /servers", cloud.body(networks="auto"), who="other")
+    of_old = await cloud.ask("POST /servers", cloud.body(networks=[]), who="other", version="2.1")
+
+    assert (400, 202) == (at_once.status, of_old.status)
+    assert "Unable to automatically allocate a network for project" in at_once.body["badRequest"]["message"]
+
+
 async def test_hosts_are_for_administrators(cloud: ServerWorld) -> None:
     body = cloud.body(availability_zone="nova:h2")
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from compute.server_world import CTX, MEMBER, PEOPLE, Host, Said, ServerWorld
 
+from micronova.db.journal import Entry
 from micronova.errors import DriverError, Rejected
 from micronova.tasks import Task
 
@@ -303,11 +304,13 @@ async def test_a_guest_loses_a_disk_that_no_row_gives_it(cloud: ServerWorld) -> 
 
     await cloud.api.volume.detach(CTX, attachment.id)
     await cloud.until_volume(volume, "available")
+    told = await host.compute.audit(CTX)
     await host.compute.reconcile(CTX)
 
     async def there() -> list[str]:
         return guest_disks(host, id)
 
+    assert [f"guest {id} has volume {volume}, its server has not"] == told
     assert [] == await cloud.wait(there, lambda found: not found)
 
 
@@ -420,3 +423,35 @@ async def test_an_attachment_that_is_taken_away_meanwhile_puts_nothing_into_the_
     assert [] == guest_disks(host, id)
     await one.until_volume(volume, "available")
     await one.wait(lambda: exports(one), lambda found: not found)
+
+
+async def test_what_was_asked_for_is_told_by_its_name(one: ServerWorld) -> None:
+    id, volume = await attached(one)
+    await one.api.volume.extend(MEMBER, volume, 2, in_use=True)
+    await one.wait(lambda: one.tasks(id), lambda tasks: any(task.method == "extend_volume" for task in tasks))
+    await one.until_volume(volume, "in-use")
+    await detach(one, id, volume)
+    await one.until_volume(volume, "available")
+
+    listed = (await one.ask(f"GET /servers/{id}/os-instance-actions")).body["instanceActions"]
+
+    assert ["detach_volume", "extend_volume", "attach_volume", "create"] == [each["action"] for each in listed]
+
+
+async def test_an_encrypted_and_limited_volume_comes_with_its_key_and_limits(one: ServerWorld) -> None:
+    admin, types = PEOPLE["admin"], one.api.volume.types
+    kind = await types.create(admin, {"name": "safe"})
+    await types.encrypt(admin, kind.id, {"provider": "luks", "key_size": 256}, fresh=True)
+    qos = await one.api.volume.qos.create(admin, "slow", "front-end", {"total_iops_sec": "500"})
+    await one.api.volume.qos.associate(admin, qos.id, kind.id)
+    id, volume = await one.boot(), await one.new_volume(type_ref="safe")
+
+    await attach(one, id, volume)
+    await one.until_volume(volume, "in-use")
+
+    (disk,) = (await host_of(one, id)).driver._guests[id].spec.volumes
+    assert (True, {"iops-total": 500}) == (disk.encrypted, disk.throttle)
+    key = disk.key.decode()
+    assert 32 == len(bytes.fromhex(key))
+    journal = await one.db.read(lambda tx: str(tx.find(Entry)))
+    assert key not in journal

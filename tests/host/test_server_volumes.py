@@ -16,6 +16,7 @@ pytestmark = [
 ]
 SERVERS = "/compute/v2.1/servers"
 GIB = 2**30
+LUKS = {"provider": "luks", "key_size": 256}
 EXTENDS = {"OpenStack-API-Version": "volume 3.42"}
 SEEN = 150
 """Seconds in which an emulated guest on a busy machine notices a disk."""
@@ -86,7 +87,7 @@ class Volumes:
             seen = re.findall(pattern, self.session.console(server))
             return seen if len(seen) >= times else []
 
-        return wait_for(found, SEEN, every=0.5, said=f"{pattern} on the console: {self.session.console(server)[-2000:]}")
+        return wait_for(found, SEEN, every=0.5, said=f"{pattern} on the console")
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +187,19 @@ def test_a_deleted_server_leaves_no_export_and_only_the_volumes_to_be_kept(own: 
     assert find_processes("qemu-system", server) == []
     wait_for(lambda: find_processes("qemu-storage-daemon", data) == [], said="the export going")
     wait_for(lambda: own.session.audit() == [], 60, every=1, said="agreement")
+
+
+def test_an_encrypted_volume_is_opened_for_its_guest(own: Volumes) -> None:
+    types = own.path.removesuffix("volumes") + "types"
+    kind = own.session.post(types, {"volume_type": {"name": "locked"}})["volume_type"]["id"]
+    own.session.post(f"{types}/{kind}/encryption", {"encryption": {**LUKS, "control_location": "front-end"}})
+    server, data = boot_from_volume(own, "locked"), own.create(volume_type="locked")
+
+    own.attach(server, data)
+    serial = data[:20]
+    _, first = own.told(server, rf"(?:came|left) {serial} with \d+ sectors(?: as \S+)?: (\w+)\.", 2)
+    own.detach(server, data)
+    own.attach(server, data)
+    again = own.told(server, rf"came {serial} with \d+ sectors as \S+: (\w+)\.", 2)[-1]
+
+    assert again == first
