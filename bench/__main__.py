@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import api, boot, bus, database, guest, start
+from bench import api, boot, bus, database, guest, network, start, volume
 from bench.cloud import Result
 from bench.goals import GOALS, Goal
 
@@ -42,11 +42,14 @@ def row(goal: Goal, found: dict[str, tuple[float, str]]) -> Row:
     ours, unit = found.get(goal.ours, (None, ""))
     primitive = found.get(goal.floor, (None, ""))[0]
     ratio = ours / primitive if ours is not None and primitive else None
-    judged = ours - primitive if ours is not None and primitive and goal.compare == "excess" else ours
+    judged = ours
+    if ours is not None and primitive and goal.compare != "value":
+        judged = ratio if goal.compare == "ratio" else ours - primitive
     wanted, met = NOTHING, NOTHING
     if goal.limit is not None:
         sign = ("≤" if goal.most else "≥") + (" primitive +" if goal.compare == "excess" else "")
-        wanted = f"{sign} {goal.limit:g} {unit}".rstrip()
+        scale = "times primitive" if goal.compare == "ratio" else unit
+        wanted = f"{sign} {goal.limit:g} {scale}".rstrip()
         if judged is not None:
             met = "yes" if (judged <= goal.limit if goal.most else judged >= goal.limit) else "no"
     return Row(goal.what, ours, unit, primitive, ratio, wanted, met, goal.peer)
@@ -73,6 +76,8 @@ def _measured(*, quick: bool) -> dict[str, tuple[float, str]]:
         ("start", lambda: start.measure(quick=quick)),
         ("requests", lambda: api.measure(quick=quick)),
         ("boots", lambda: boot.measure(quick=quick)),
+        ("networks", lambda: network.measure(quick=quick)),
+        ("volumes", lambda: volume.measure(quick=quick)),
         ("guests", lambda: guest.measure(quick=quick)),
     )
     found: dict[str, tuple[float, str]] = {}
