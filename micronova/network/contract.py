@@ -4,12 +4,16 @@ import msgspec
 
 
 class NicRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One interface that a server shall have: on a network, or an existing port; `fixed_ip` needs a network."""
+    """One interface that a server shall have: on a network, or an existing port; `fixed_ip` needs a network.
+
+    `auto`: on the one network that the project may use, and if there is none, on one that is made for it.
+    """
 
     network_id: str | None = None
     port_id: str | None = None
     fixed_ip: str | None = None
     tag: str | None = None
+    auto: bool = False
 
 
 class NicAddress(msgspec.Struct, frozen=True, kw_only=True):

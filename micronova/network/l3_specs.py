@@ -133,7 +133,7 @@ def _way_out(router: Router, ports: Mapping[str, Port], subnets: Sequence[Subnet
 def _forwardings(tx: Tx, network_ids: Sequence[str], here: set[str]) -> dict[str, tuple[ForwardingSpec, ...]]:
     order = (("floatingip_id", True), ("id", True))
     rows = tx.find(PortForwarding, fixed_network_id=network_ids, order=order)
-    rows = [row for row in rows if row.internal_port_id in here]
+    rows = _served(tx, [row for row in rows if row.internal_port_id in here])
     floating: dict[str, FloatingIp] = db.find_all(tx, FloatingIp, (row.floatingip_id for row in rows))
     found: dict[str, list[ForwardingSpec]] = {}
     for row in rows:
@@ -147,6 +147,20 @@ def _forwardings(tx: Tx, network_ids: Sequence[str], here: set[str]) -> dict[str
         )
         found.setdefault(row.fixed_network_id, []).append(spec)
     return {network_id: tuple(specs) for network_id, specs in found.items()}
+
+
+def _served(tx: Tx, rows: Sequence[PortForwarding]) -> list[PortForwarding]:
+    """Of forwardings to ports of one host, those whose floating IP is there: no other host may answer for it."""
+    places = db.places_of(tx, {row.floatingip_id for row in rows}) if rows else {}
+    apart = {id for id, hosts in places.items() if len(hosts) > 1}
+    if not apart:
+        return list(rows)
+    ports: dict[str, Port] = db.find_all(tx, Port, (row.internal_port_id for row in rows))
+    return [
+        row
+        for row in rows
+        if row.floatingip_id not in apart or ports[row.internal_port_id].host == places[row.floatingip_id][0]
+    ]
 
 
 def ends(ports: str) -> tuple[int, int]:

@@ -104,7 +104,7 @@ class NetworkManager(Tracing):
         self.l3_hosting = AgentHosting(hosting.L3, self.agents, self.routers)
         makers = Makers(self.networks, self.subnets, self.routers, self.router_interfaces)
         self.topologies = Topologies(self.room, makers)
-        self.servers = ServerPorts(self.room, self.ports)
+        self.servers = ServerPorts(self.room, self.ports, self.topologies)
         self.here = HostSide(self.room, self.host, driver)
 
     # -- this host

@@ -7,7 +7,7 @@ from micronova.db import Tx
 from micronova.errors import NotFound
 from micronova.network import resources, standing
 from micronova.network.attributes import Values
-from micronova.network.db import FixedIp, FloatingIp, Port, PortForwarding
+from micronova.network.db import FixedIp, FloatingIp, Port, PortForwarding, places_of
 from micronova.network.floating_ips import FloatingIps
 from micronova.network.l3_specs import ends
 from micronova.network.nested import Nested
@@ -110,9 +110,20 @@ class PortForwardings(Nested[PortForwarding]):
                 f"Port forwardings of Floating IP {floating.id} lead to network {others[0].fixed_network_id}: all of "
                 "them lead to the same one",
             )
+        self._check_same_host(tx, floating, port, [row.internal_port_id for row in others])
         # touched in any case, so that no two that collide can both win
         tx.change(floating, router_id=router_id, status="ACTIVE", updated_at=tx.now)
         return {"internal_ip_address": fixed.ip, "fixed_network_id": port.network_id}
+
+    def _check_same_host(self, tx: Tx, floating: FloatingIp, port: Port, others: list[str]) -> None:
+        """Raises BadRequest when the floating IP is at another host than the port: just one can have the address."""
+        elsewhere = [one.id for one in tx.find(Port, id=others) if one.host not in ("", port.host)]
+        if port.host and elsewhere:
+            raise bad_for(
+                "port_forwarding",
+                f"Floating IP {floating.id} is found at one host, that of port {min(elsewhere)}; port {port.id} is at "
+                "another one. Use a floating IP of its own for it",
+            )
 
     def _check_collisions(self, tx: Tx, values: Values) -> None:
         """Raises BadRequest when another forwarding has one of these ports, outside or inside."""
@@ -135,8 +146,11 @@ class PortForwardings(Nested[PortForwarding]):
                     )
 
     def _tell(self, tx: Tx, ctx: Context, *versions: PortForwarding) -> None:
+        """Hosts of the ports it leads and led to follow, and those that have the floating IP's other ports."""
         ports = tx.find(Port, id=sorted({row.internal_port_id for row in versions}), status="ACTIVE")
-        self.room.tell(tx, ctx, {port.host for port in ports})
+        places = places_of(tx, {row.floatingip_id for row in versions})
+        beside = {host for hosts in places.values() for host in hosts}
+        self.room.tell(tx, ctx, {port.host for port in ports} | beside)
 
 
 def _chosen(port: Port, asked: str | None) -> FixedIp:

@@ -1,5 +1,6 @@
 """Ports: made before the server and kept after it, with MAC, addresses and groups; hosts hear of every change."""
 
+from collections.abc import Collection as Several
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -129,7 +130,7 @@ class Ports(Collection[Port]):
         standing.check_role(tx, row, values)
         changed = self.touch(tx, row, values)
         if changed.fixed_ips != row.fixed_ips:
-            standing.leave(tx, row, [fixed.ip for fixed in changed.fixed_ips])
+            self._leave(tx, ctx, row, [fixed.ip for fixed in changed.fixed_ips])
         if changed is not row:
             self._regroup(tx, row, changed)
             self.told(tx, ctx, row, changed)
@@ -147,7 +148,7 @@ class Ports(Collection[Port]):
 
     def remove(self, tx: Tx, ctx: Context, row: Port) -> None:
         """The port is gone, whoever had it."""
-        standing.leave(tx, row, ())
+        self._leave(tx, ctx, row, ())
         subports.dissolve(tx, row)
         for belonging in (*tx.find(Address, port_id=row.id), *tx.find(Membership, port_id=row.id)):
             tx.delete(belonging)
@@ -168,6 +169,7 @@ class Ports(Collection[Port]):
         """Hosts that hold any of these versions of a port follow, and hosts whose ports trust its groups."""
         if versions[0].host != versions[-1].host:
             subports.follow(tx, versions[-1])
+            self.room.tell(tx, ctx, db.hosts_beside(tx, versions[-1].id))
         groups = {id for port in versions for id in port.security_group_ids}
         real = [port for port in versions if port.status == "ACTIVE"]
         held = {port.host for port in real}
@@ -177,6 +179,12 @@ class Ports(Collection[Port]):
             following.ports_moved(self.room, tx, ctx, real)
 
     # -- inside
+
+    def _leave(self, tx: Tx, ctx: Context, row: Port, kept: Several[str]) -> None:
+        """Nothing outside stands for the port's addresses but for those kept; another host may have it now."""
+        beside = db.hosts_beside(tx, row.id) - {row.host}
+        standing.leave(tx, row, kept)
+        self.room.tell(tx, ctx, beside)
 
     def _mac(self, tx: Tx, network_id: str, asked: str | None) -> str:
         """The asked MAC if it is free, or a new one. Raises Conflict."""

@@ -16,6 +16,7 @@ from micronova.network.db import Address, Network, Port, SecurityGroup, Subnet
 from micronova.network.ports import Ports
 from micronova.network.room import Room
 from micronova.network.sharing import is_given
+from micronova.network.topologies import Topologies
 
 OWNER = "compute:"
 
@@ -23,9 +24,10 @@ OWNER = "compute:"
 class ServerPorts:
     """The ports of servers."""
 
-    def __init__(self, room: Room, ports: Ports) -> None:
+    def __init__(self, room: Room, ports: Ports, topologies: Topologies) -> None:
         self._room = room
         self._ports = ports
+        self._topologies = topologies
 
     # -- before there is a server
 
@@ -63,6 +65,8 @@ class ServerPorts:
             if port.device_id or subports.is_carried(tx, port.id):
                 raise InUse(f"Port {port.id} is still in use.")
             return msgspec.structs.replace(request, network_id=port.network_id)
+        if request.auto:
+            return self._check_auto(tx, ctx, request)
         if request.network_id is None:
             raise BadRequest("A network or a port must be given.")
         network = tx.first(Network, id=request.network_id)
@@ -74,6 +78,19 @@ class ServerPorts:
             raise BadRequest(f"Network {network.id} requires a subnet in order to boot instances on.")
         if request.fixed_ip is not None:
             return msgspec.structs.replace(request, fixed_ip=self._check_ip(tx, network, request.fixed_ip))
+        return request
+
+    def _check_auto(self, tx: Tx, ctx: Context, request: NicRequest) -> NicRequest:
+        """On the network there is; or as it was, if one can be made when the server gets its ports."""
+        found = self._automatic(tx, ctx)
+        if found:
+            return msgspec.structs.replace(request, network_id=found[0].network_id, auto=False)
+        try:
+            self._topologies.check(tx)
+        except Conflict as err:
+            raise BadRequest(
+                f"Unable to automatically allocate a network for project {ctx.project_id}", reason=err.message
+            ) from err
         return request
 
     def _check_ip(self, tx: Tx, network: Network, given: str) -> str:
@@ -123,7 +140,7 @@ class ServerPorts:
             if port.device_id not in ("", server.server_id) or subports.is_carried(tx, port.id):
                 raise InUse(f"Port {port.id} is still in use.")
             return self._bind(tx, ctx, port, server, position, request)
-        network = networks.usable(tx, ctx, str(request.network_id))
+        network = networks.usable(tx, ctx, self._network(tx, ctx, request))
         values = {
             "project_id": ctx.project_id,
             "network_id": network.id,
@@ -140,6 +157,13 @@ class ServerPorts:
         if network.port_security_enabled and ids:
             values["security_group_ids"] = ids
         return self._ports.make(tx, ctx, values)
+
+    def _network(self, tx: Tx, ctx: Context, request: NicRequest) -> str:
+        """The network of the request, which is made for its project where it has none and asked for any."""
+        if not request.auto:
+            return str(request.network_id)
+        found = self._automatic(tx, ctx)
+        return str(found[0].network_id) if found else self._topologies.ensure(tx, ctx, ctx.project_id)
 
     def _bind(
         self, tx: Tx, ctx: Context, port: Port, server: "ServerPlace", position: int, request: NicRequest

@@ -7,7 +7,7 @@ import time
 
 from netlab import Guest
 
-from micronova.network.drivers.linux.namespace import in_namespace
+from micronova.network.drivers.served.namespace import in_namespace
 
 SOLICIT, ADVERTISE, REQUEST, REPLY = 1, 2, 3, 7
 CLIENT_ID, SERVER_ID, IA_NA, IA_ADDR = 1, 2, 3, 5

@@ -12,11 +12,12 @@ PING = RuleSpec(direction="ingress", ethertype="IPv4", protocol="icmp")
 SSH = RuleSpec(direction="ingress", ethertype="IPv4", protocol="tcp", port_min=22, port_max=22)
 OPEN = (*EGRESS, RuleSpec(direction="ingress", ethertype="IPv4"), RuleSpec(direction="ingress", ethertype="IPv6"))
 GATEWAY = "10.9.0.1"
+MTU = 1400
 
 
 def network(id: str = "net-a", *, cidr: str = "10.9.0.0/24", gateway: str | None = GATEWAY) -> NetworkSpec:
     subnet = SubnetSpec(id=f"{id}-subnet", cidr=cidr, gateway=gateway)
-    return NetworkSpec(id=id, mtu=1400, subnets=(subnet,), domain="lab.test")
+    return NetworkSpec(id=id, mtu=MTU, subnets=(subnet,), domain="lab.test")
 
 
 def port(name: str, number: int, *, on: str = "net-a", rules: Sequence[RuleSpec] = OPEN) -> PortSpec:
@@ -32,8 +33,9 @@ def port(name: str, number: int, *, on: str = "net-a", rules: Sequence[RuleSpec]
 
 
 async def plug(lab: Lab, driver: LinuxNetworkDriver, spec: PortSpec, *, gateway: str | None = GATEWAY) -> Guest:
-    """A guest with its port, its address set by hand."""
+    """A guest with its port, its address and MTU set by hand; a network drops frames that are too long for it."""
     guest = lab.guest(spec.id, device=spec.device, mac=spec.mac)
+    guest.run("ip", "link", "set", "eth0", "mtu", str(MTU))
     await driver.ensure_port(spec)
     for ip in spec.ips:
         guest.set_address(f"{ip}/24", gateway)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from micronova.clock import SystemClock
-from micronova.network.drivers.linux.names import Names
-from micronova.network.drivers.linux.namespace import in_namespace
+from micronova.network.drivers.served.names import Names
+from micronova.network.drivers.served.namespace import in_namespace
 
 NEEDED = ("ip", "nft", "nsenter", "dnsmasq", "dhcp_release", "busybox")
 OUTSIDE = "198.51.100.2"
@@ -122,7 +122,8 @@ class Lab:
     def guest(self, name: str, *, device: str, mac: str) -> "Guest":
         """A guest whose network card is the other end of `device`; make it before its port."""
         path = self.add_namespace(name)
-        sh("ip", "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", path.name)
+        high = f"fe:{mac[3:]}"  # as a tap's: a bridge takes the lowest MAC of its ports for its own
+        sh("ip", "link", "add", device, "address", high, "type", "veth", "peer", "name", "eth0", "netns", path.name)
         sh("ip", "-n", path.name, "link", "set", "eth0", "address", mac, "up")
         return Guest(path, self.folder / f"{name}.lease", mac)
 

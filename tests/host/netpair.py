@@ -10,7 +10,7 @@ from netlab import Guest, Lab, enter, sh
 from micronova.clock import SystemClock
 from micronova.network.driver import NetworkSpec, PortSpec, SegmentSpec, TunnelPeer
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.segments import NO_WIRES, HostWires
+from micronova.network.drivers.served.segments import NO_WIRES, HostWires
 
 WIRE = "192.0.2.0/24"
 HERE, THERE = "192.0.2.1", "192.0.2.2"

@@ -9,10 +9,10 @@ import pytest
 from netlab import Lab, sh
 
 from micronova.clock import SystemClock
-from micronova.network.drivers.linux.names import Names
 from micronova.network.drivers.ovs.driver import OvsNetworkDriver
 from micronova.network.drivers.ovs.names import integration_bridge
 from micronova.network.drivers.ovs.processes import living
+from micronova.network.drivers.served.names import Names
 
 NEEDED = ("ovs-vsctl", "ovs-ofctl", "ovs-vswitchd", "ovsdb-server", "ovsdb-tool")
 

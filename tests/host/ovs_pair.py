@@ -4,8 +4,8 @@ from netlab import Lab
 from netpair import Pair
 
 from micronova.clock import SystemClock
-from micronova.network.drivers.linux.segments import NO_WIRES, HostWires
 from micronova.network.drivers.ovs.driver import OvsNetworkDriver
+from micronova.network.drivers.served.segments import NO_WIRES, HostWires
 
 
 class OvsPair(Pair):

@@ -22,10 +22,10 @@ from micronova.network.attributes import for_create, for_update
 from micronova.network.contract import NicInfo, NicRequest
 from micronova.network.db import ROWS, Subnet
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.names import Names
-from micronova.network.drivers.linux.namespace import in_namespace
-from micronova.network.drivers.linux.segments import HostWires
 from micronova.network.drivers.ovs.driver import OvsNetworkDriver
+from micronova.network.drivers.served.names import Names
+from micronova.network.drivers.served.namespace import in_namespace
+from micronova.network.drivers.served.segments import HostWires
 from micronova.network.manager import NetworkManager
 from micronova.network.resources import NETWORK, PORT, ROUTER, SECURITY_GROUP, SECURITY_GROUP_RULE, SUBNET
 from micronova.network.router_interfaces import Asked

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from netlab import Guest, Lab
 
-from micronova.network.drivers.linux.namespace import in_namespace
+from micronova.network.drivers.served.namespace import in_namespace
 
 TUNSETIFF, TUNSETOFFLOAD = 0x400454CA, 0x400454D0  # linux/if_tun.h
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000

@@ -12,7 +12,7 @@ from netlab import Guest, Lab, until
 
 from micronova.network.driver import DhcpOptionSpec, PortSpec, SubnetSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.namespace import in_namespace
+from micronova.network.drivers.served.namespace import in_namespace
 
 pytestmark = pytest.mark.host
 PREFIX = "fd00:9::"

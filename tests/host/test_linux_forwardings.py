@@ -9,7 +9,7 @@ from test_linux_routing import FLOATING, SNAT, guest_on, meets, outside, port_on
 
 from micronova.network.driver import ForwardingSpec, NetworkSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.namespace import in_namespace
+from micronova.network.drivers.served.namespace import in_namespace
 
 pytestmark = pytest.mark.host
 

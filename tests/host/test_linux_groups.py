@@ -11,7 +11,7 @@ from netlab import Guest, Lab, sh, until
 
 from micronova.network.driver import GroupSpec, RuleSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.namespace import in_namespace
+from micronova.network.drivers.served.namespace import in_namespace
 
 pytestmark = pytest.mark.host
 FROM_FRIENDS = RuleSpec(direction="ingress", ethertype="IPv4", remote_group="friends")

@@ -17,8 +17,8 @@ from netlab import Guest, Lab, arrives, until
 from micronova.errors import Rejected
 from micronova.network.driver import Lease, NetworkSpec, PortSpec, SubnetSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.filters import link_local
-from micronova.network.drivers.linux.names import Names, gateway_mac
+from micronova.network.drivers.served.filters import link_local
+from micronova.network.drivers.served.names import Names, gateway_mac
 
 pytestmark = pytest.mark.host
 PREFIX = "fd00:9::"

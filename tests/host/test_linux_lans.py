@@ -15,8 +15,8 @@ from micronova.clock import SystemClock
 from micronova.errors import ConfigError, DriverError
 from micronova.network.driver import NetworkSpec, RuleSpec, SegmentSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.names import Names
-from micronova.network.drivers.linux.segments import HostWires, mapping
+from micronova.network.drivers.served.names import Names
+from micronova.network.drivers.served.segments import HostWires, mapping
 
 pytestmark = pytest.mark.host
 LAN = "br-lan"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from netlab import Lab, sh, until
+from netlab import Lab, sh
 
 from micronova.clock import SystemClock
 from micronova.errors import ConfigError, DriverError
 from micronova.network.driver import PortSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.names import Names
+from micronova.network.drivers.served.names import Names
 from micronova.testing.network_kit import EVERY_KIND_OF_RULE, FRIENDS, NetworkDriverKit, network_spec, port_spec
 
 pytestmark = pytest.mark.host
@@ -303,39 +303,6 @@ async def test_a_tap_belongs_to_the_user_it_is_for(lab: Lab, tmp_path: Path) -> 
         assert "mtu 1450" in told
     finally:
         await driver.erase()
-
-
-async def test_killed_dhcp_server_is_started_again(driver: LinuxNetworkDriver, tmp_path: Path) -> None:
-    names = Names("mn", tmp_path / "network")
-    await driver.ensure_network(NETWORK)
-    [pid] = servers(names)
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: not servers(names))
-
-    await driver.ensure_network(NETWORK)
-
-    assert 1 == len(servers(names))
-    assert [pid] != servers(names)
-
-
-async def test_a_process_with_the_number_of_a_dead_server_is_left_alone(
-    driver: LinuxNetworkDriver, tmp_path: Path
-) -> None:
-    names = Names("mn", tmp_path / "network")
-    await driver.ensure_network(NETWORK)
-    os.kill(servers(names)[0], signal.SIGKILL)
-    until(lambda: not servers(names))
-    bystander = start("sleep", "60")
-    [pid_file] = Path("/run", names.cloud).glob("*/pid")
-    pid_file.write_text(f"{bystander.pid}\n")
-
-    await driver.ensure_network(NETWORK)
-    await driver.remove_network(NETWORK.id)
-
-    alive = bystander.poll() is None
-    bystander.kill()
-    bystander.communicate()
-    assert alive
 
 
 @pytest.mark.parametrize("wrong", [{"prefix": "toolong"}, {"prefix": "A"}, {"link_range": "10.0.0.1/8"}])

@@ -12,8 +12,8 @@ from netlab import OUTSIDE, UPLINK, Guest, Lab, arrives, connects, until
 
 from micronova.network.driver import Lease, RuleSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.filters import link_local
-from micronova.network.drivers.linux.names import gateway_mac
+from micronova.network.drivers.served.filters import link_local
+from micronova.network.drivers.served.names import gateway_mac
 
 pytestmark = pytest.mark.host
 MARKER = b"micronova-test-marker"

@@ -1,5 +1,6 @@
 """QoS of the Linux network driver with real packets: what a guest sends and gets is limited and marked, also live."""
 
+import json
 import socket
 import threading
 import time
@@ -8,12 +9,12 @@ from contextlib import contextmanager, suppress
 import msgspec
 import pytest
 from linux_guests import network, plug, port
-from netlab import Guest, Lab, sh
+from netlab import Guest, Lab, sh, until
 from test_linux_routing import FLOATING, SNAT, guest_on, outside, routed
 
 from micronova.network.driver import FloatingSpec, PortSpec, QosSpec, RateSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.namespace import in_namespace
+from micronova.network.drivers.served.namespace import in_namespace
 
 pytestmark = pytest.mark.host
 SLOW = RateSpec(kbps=4000, burst_kbit=400)
@@ -81,14 +82,30 @@ async def test_what_a_guest_gets_is_limited_and_set_free_while_it_runs(lab: Lab,
     a = await plug(lab, driver, with_qos(port("a", 11), ingress=SLOW), gateway="10.9.0.1")
     b = await plug(lab, driver, port("b", 12), gateway="10.9.0.1")
 
-    other_way = rate(a, b, "10.9.0.12")
     limited = rate(b, a, "10.9.0.11")
+    other_way = rate(a, b, "10.9.0.12")
     await driver.ensure_port(port("a", 11))
     freed = rate(b, a, "10.9.0.11")
 
     assert BYTES / 4 < limited < BYTES * 2
     assert other_way > UNLIMITED
     assert freed > UNLIMITED
+
+
+async def test_what_a_guest_gets_never_waits_behind_much(lab: Lab, driver: LinuxNetworkDriver) -> None:
+    await driver.ensure_network(network())
+    await plug(lab, driver, with_qos(port("a", 11), ingress=SLOW), gateway="10.9.0.1")
+    b = await plug(lab, driver, port("b", 12), gateway="10.9.0.1")
+    waiting: list[int] = []
+
+    def flood() -> bool:
+        in_namespace(b.path, lambda: [_send("10.9.0.11", bytes(1200)) for _ in range(400)])
+        waiting.append(_backlog(port("a", 11).device))
+        return waiting[-1] > 0
+
+    until(flood)
+
+    assert 0 < waiting[-1] <= 1 << 17
 
 
 async def test_what_a_guest_sends_is_limited_as_soon_as_it_is_told(lab: Lab, driver: LinuxNetworkDriver) -> None:
@@ -146,6 +163,11 @@ async def test_what_passes_by_a_floating_ip_is_limited(lab: Lab, driver: LinuxNe
 
     assert BYTES / 10 < rate(far, a, FLOATING) < BYTES * 2.5
     assert rate(near, a, "10.9.0.11") > UNLIMITED
+
+
+def _backlog(device: str) -> int:
+    """Bytes in the interface's queue."""
+    return int(json.loads(sh("tc", "-s", "-j", "qdisc", "show", "dev", device))[0]["backlog"])
 
 
 def _send(address: str, payload: bytes) -> None:

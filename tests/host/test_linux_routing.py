@@ -11,7 +11,7 @@ from netlab import OUTSIDE, UPLINK, Guest, Lab, arrives, connects, sh
 from micronova.clock import SystemClock
 from micronova.network.driver import FloatingSpec, NetworkSpec, PeerSpec, PortSpec, RouterSpec, WayOutSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
-from micronova.network.drivers.linux.namespace import in_namespace
+from micronova.network.drivers.served.namespace import in_namespace
 
 pytestmark = pytest.mark.host
 CIDRS = {"net-a": "10.9.0.0/24", "net-b": "10.8.0.0/24", "net-c": "10.9.0.0/24", "net-d": "10.8.0.0/24"}

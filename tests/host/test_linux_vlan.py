@@ -12,7 +12,7 @@ from micronova.clock import SystemClock
 from micronova.errors import DriverError, Rejected
 from micronova.network.driver import NetworkSpec, SegmentSpec
 from micronova.network.drivers.linux.driver import COMMANDS, LinuxNetworkDriver
-from micronova.network.drivers.linux.segments import HostWires
+from micronova.network.drivers.served.segments import HostWires
 
 pytestmark = pytest.mark.host
 MODULES = (

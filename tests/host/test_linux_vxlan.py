@@ -12,7 +12,7 @@ from test_linux_routing import SNAT, meets, port_on, routed
 
 from micronova.errors import DriverError, Rejected
 from micronova.network.driver import NetworkSpec, PortSpec, TunnelPeer
-from micronova.network.drivers.linux.names import Names, gateway_mac
+from micronova.network.drivers.served.names import Names, gateway_mac
 
 pytestmark = pytest.mark.host
 MARKER = b"micronova-test-marker"

@@ -9,8 +9,8 @@ from ovs_lab import ovs_driver as ovs_driver
 from test_linux_groups import *  # noqa: F403
 from test_linux_groups import UDP
 
-from micronova.network.drivers.linux.namespace import in_namespace
 from micronova.network.drivers.ovs.driver import OvsNetworkDriver
+from micronova.network.drivers.served.namespace import in_namespace
 
 
 async def test_a_tightened_rule_ends_udp_too(lab: Lab, driver: OvsNetworkDriver) -> None:

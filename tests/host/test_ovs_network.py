@@ -21,9 +21,9 @@ from tap_guest import behind_tap
 from micronova.clock import SystemClock
 from micronova.errors import ConfigError, DriverError
 from micronova.network.driver import PortSpec
-from micronova.network.drivers.linux.names import Names
-from micronova.network.drivers.linux.namespace import in_namespace
 from micronova.network.drivers.ovs.driver import OvsNetworkDriver
+from micronova.network.drivers.served.names import Names
+from micronova.network.drivers.served.namespace import in_namespace
 from micronova.testing.network_kit import EVERY_KIND_OF_RULE, FRIENDS, NetworkDriverKit, network_spec, port_spec
 
 pytestmark = pytest.mark.host

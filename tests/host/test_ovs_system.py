@@ -12,8 +12,8 @@ from ovs_lab import daemons, need_ovs
 from test_ovs_vlan import on_vlan
 
 from micronova.clock import SystemClock
-from micronova.network.drivers.linux.segments import HostWires
 from micronova.network.drivers.ovs.driver import OvsNetworkDriver
+from micronova.network.drivers.served.segments import HostWires
 
 pytestmark = pytest.mark.host
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"

@@ -14,8 +14,8 @@ from test_linux_routing import meets
 
 from micronova.errors import DriverError
 from micronova.network.driver import NetworkSpec, PortSpec, SegmentSpec
-from micronova.network.drivers.linux.names import Names, gateway_mac
-from micronova.network.drivers.linux.segments import HostWires
+from micronova.network.drivers.served.names import Names, gateway_mac
+from micronova.network.drivers.served.segments import HostWires
 
 pytestmark = pytest.mark.host
 MARKER = b"micronova-test-marker"

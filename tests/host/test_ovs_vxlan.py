@@ -13,7 +13,7 @@ from ovs_pair import OvsPair
 from test_linux_vxlan import *  # noqa: F403
 from test_linux_vxlan import MARKER, two_guests
 
-from micronova.network.drivers.linux.names import gateway_mac
+from micronova.network.drivers.served.names import gateway_mac
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from netpair import Pair
 
 from micronova.errors import DriverError
 from micronova.network.driver import NetworkSpec, PortSpec, SegmentSpec
-from micronova.network.drivers.linux.names import Names, gateway_mac
-from micronova.network.drivers.linux.segments import HostWires
+from micronova.network.drivers.served.names import Names, gateway_mac
+from micronova.network.drivers.served.segments import HostWires
 
 WIRES = HostWires(interfaces={"physnet1": "wire"})
 

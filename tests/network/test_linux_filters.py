@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from micronova.errors import Rejected
 from micronova.network.driver import GroupSpec, RuleSpec
-from micronova.network.drivers.linux.filters import anti_spoofing, link_local, members, security_group, set_name
+from micronova.network.drivers.served.filters import anti_spoofing, link_local, members, security_group, set_name
 from micronova.testing.network_kit import port_spec
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from micronova.errors import Rejected
 from micronova.network.driver import DhcpOptionSpec, Lease, PortSpec
-from micronova.network.drivers.linux import leases
-from micronova.network.drivers.linux.leases import LeaseFiles, Stale
+from micronova.network.drivers.served import leases
+from micronova.network.drivers.served.leases import LeaseFiles, Stale
 from micronova.testing.network_kit import port_spec
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from micronova.errors import DriverError, Rejected
-from micronova.network.drivers.linux.names import Names, check_device, check_id, mac_of
-from micronova.network.drivers.linux.records import NetworkRecord, PortRecord, Records
+from micronova.network.drivers.served.names import Names, check_device, check_id, mac_of
+from micronova.network.drivers.served.records import NetworkRecord, PortRecord, Records
 from micronova.testing.network_kit import network_spec, port_spec
 
 

@@ -5,10 +5,10 @@ import pytest
 
 from micronova.errors import Rejected
 from micronova.network.driver import FloatingSpec, GroupSpec, RouterSpec, RuleSpec
-from micronova.network.drivers.linux.kernel import foreign_droppers
 from micronova.network.drivers.linux.rules import Ruleset
-from micronova.network.drivers.linux.service_rules import paths, service_table
-from micronova.network.drivers.linux.usage import Usage
+from micronova.network.drivers.served.kernel import foreign_droppers
+from micronova.network.drivers.served.service_rules import paths, service_table
+from micronova.network.drivers.served.usage import Usage
 from micronova.testing.network_kit import network_spec, port_spec, routed_spec
 
 RULES = Ruleset("mn_test", "100.64.0.0/16")

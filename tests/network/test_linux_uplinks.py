@@ -7,14 +7,14 @@ import pytest
 
 from micronova.errors import ConfigError, DriverError, Rejected
 from micronova.network.driver import NetworkSpec, SegmentSpec, SubnetSpec, TunnelPeer
-from micronova.network.drivers.linux import wirings
-from micronova.network.drivers.linux.announcing import gratuitous
-from micronova.network.drivers.linux.links import Links
-from micronova.network.drivers.linux.names import Names, gateway_mac, host_mac
 from micronova.network.drivers.linux.rules import Ruleset
-from micronova.network.drivers.linux.segments import HostWires, Segments, mapping
-from micronova.network.drivers.linux.uplinks import is_lan, is_spanning, uplink
+from micronova.network.drivers.linux.segments import Segments
+from micronova.network.drivers.linux.uplinks import uplink
 from micronova.network.drivers.linux.wirings import Wiring
+from micronova.network.drivers.served.announcing import gratuitous
+from micronova.network.drivers.served.links import Links
+from micronova.network.drivers.served.names import Names, gateway_mac, host_mac
+from micronova.network.drivers.served.segments import NO_WIRES, HostWires, check, is_lan, is_spanning, mapping
 from micronova.testing.network_kit import network_spec, routed_spec, spanning_spec
 
 RULES = Ruleset("mn_test", "100.64.0.0/16")
@@ -24,10 +24,6 @@ OWN = host_mac("192.0.2.1")
 def wiring(**more: object) -> Wiring:
     fields: dict[str, object] = {"bridge": "b1", "service": "s1", "link": "l1", "zone": 7, **more}
     return Wiring(**fields)  # type: ignore[arg-type]
-
-
-def segments(tmp_path: Path, **wires: dict[str, str]) -> Segments:
-    return Segments(Names("mn", tmp_path), HostWires(**wires))
 
 
 def test_a_network_that_ends_at_this_host_has_no_uplink() -> None:
@@ -81,7 +77,7 @@ def test_two_hosts_are_told_apart_by_their_macs() -> None:
 
 
 def test_a_bridge_of_the_host_keeps_its_own_connections() -> None:
-    ours, theirs = wirings.elements(wiring()), wirings.elements(wiring(lan=True))
+    ours, theirs = wiring().elements(), wiring(lan=True).elements()
 
     assert {"bridges", "zones"} <= {one.group for one in ours}
     assert not {"bridges", "zones"} & {one.group for one in theirs}
@@ -127,28 +123,28 @@ def test_a_trunk_stays_while_another_network_uses_it() -> None:
         SegmentSpec(network_type="vlan", physical_network="lab", id=4095),
     ],
 )
-def test_a_segment_that_can_not_be_is_rejected(tmp_path: Path, segment: SegmentSpec) -> None:
+def test_a_segment_that_can_not_be_is_rejected(segment: SegmentSpec) -> None:
     spec: NetworkSpec = msgspec.structs.replace(network_spec(0), segment=segment)
 
     with pytest.raises(Rejected):
-        segments(tmp_path, interfaces={"lab": "eth9"}).check(spec)
+        check(spec, HostWires(interfaces={"lab": "eth9"}))
 
 
 @pytest.mark.parametrize("kind", ["flat", "vlan"])
-def test_a_physical_network_that_the_host_has_not_is_told(tmp_path: Path, kind: str) -> None:
+def test_a_physical_network_that_the_host_has_not_is_told(kind: str) -> None:
     segment = SegmentSpec(network_type=kind, physical_network="other", id=5)
     spec = msgspec.structs.replace(network_spec(0), segment=segment)
 
     with pytest.raises(DriverError, match="physical network other"):
-        segments(tmp_path, bridges={"office": "br0"}, interfaces={"lab": "eth9"}).check(spec)
+        check(spec, HostWires(bridges={"office": "br0"}, interfaces={"lab": "eth9"}))
 
 
 def test_a_host_without_an_end_has_no_tunnel(tmp_path: Path) -> None:
     segment = SegmentSpec(network_type="vxlan", id=1)
-    spec, known = msgspec.structs.replace(network_spec(0), segment=segment), segments(tmp_path)
+    spec, known = msgspec.structs.replace(network_spec(0), segment=segment), Segments(Names("mn", tmp_path), NO_WIRES)
 
     with Links() as links:
-        known.check(spec)
+        check(spec, NO_WIRES)
 
         assert known.uplink(spec, links) is None
 

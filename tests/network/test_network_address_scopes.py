@@ -5,7 +5,7 @@ from network.network_world import ADMIN, ALICE, room
 
 from micronova.network.contract import NicRequest
 from micronova.network.driver import NetworkSpec, PeerSpec, RouterSpec, SubnetSpec, WayOutSpec
-from micronova.network.drivers.linux.service_rules import paths
+from micronova.network.drivers.served.service_rules import paths
 
 NOWHERE = "11111111-1111-1111-1111-111111111111"
 EXTERNAL = {"router:external": True}

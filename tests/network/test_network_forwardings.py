@@ -231,3 +231,80 @@ async def test_the_host_of_the_port_is_told_and_forgets(served):
     )
     assert (wanted,) == told
     assert () == r.driver.networks[port["network_id"]].forwardings
+
+
+@pytest.fixture
+async def two_hosts():
+    async with room("host1", "host2") as made:
+        yield made
+
+
+async def bind(r, port, server, host):
+    request = NicRequest(network_id=port["network_id"], port_id=port["id"])
+    await r.manager.allocate_for_server(ALICE, server, host, "vm", (request,), ())
+    await r.hosts[host].manager.plug_server(ALICE, server)
+
+
+async def outer_ports(r, network):
+    await r.idle()
+    found = {}
+    for name, host in r.hosts.items():
+        there = host.driver.networks.get(network)
+        found[name] = [one.outer[0] for one in there.forwardings] if there else []
+    return found
+
+
+async def test_ports_at_two_hosts_are_not_behind_one_floating_ip(two_hosts):
+    r = two_hosts
+    floating, (port, other), _ = await scene(r)
+    await bind(r, port, "server1", "host1")
+    await bind(r, other, "server2", "host2")
+    made = await forward(r, floating, port)
+
+    new = await r.refused("POST", path(floating), body(other, 90, 90))
+    to_itself = await r.call("PUT", path(floating, made), {"port_forwarding": {"internal_port_id": other["id"]}})
+
+    assert (400, "BadRequest") == new
+    assert other["id"] == to_itself["port_forwarding"]["internal_port_id"]
+    assert {"host1": [], "host2": [2222]} == await outer_ports(r, port["network_id"])
+
+
+async def test_a_floating_ip_is_at_the_host_of_its_oldest_forwarding_alone(two_hosts):
+    r = two_hosts
+    floating, (port, other), _ = await scene(r)
+    first = await forward(r, floating, port, 80, 80)
+    await forward(r, floating, other, 90, 90)
+
+    await bind(r, other, "server2", "host2")
+    alone = await outer_ports(r, port["network_id"])
+    await bind(r, port, "server1", "host1")
+    both = await outer_ports(r, port["network_id"])
+    await r.call("DELETE", path(floating, first))
+    left = await outer_ports(r, port["network_id"])
+
+    assert {"host1": [], "host2": [90]} == alone
+    assert {"host1": [80], "host2": []} == both
+    assert {"host1": [], "host2": [90]} == left
+
+
+@pytest.mark.parametrize("goes", ["server", "port", "address"])
+async def test_a_floating_ip_goes_to_the_next_host_when_what_it_was_there_for_is_gone(two_hosts, goes):
+    r = two_hosts
+    floating, (port, other), _ = await scene(r)
+    await forward(r, floating, port, 80, 80)
+    await forward(r, floating, other, 90, 90)
+    await bind(r, port, "server1", "host1")
+    await bind(r, other, "server2", "host2")
+    before = await outer_ports(r, port["network_id"])
+
+    match goes:
+        case "server":
+            await r.manager.deallocate_for_server(ALICE, "server1")
+        case "port":
+            await r.call("DELETE", f"/ports/{port['id']}")
+        case _:
+            moved = {"port": {"fixed_ips": [{"ip_address": "10.0.0.9"}]}}
+            await r.call("PUT", f"/ports/{port['id']}", moved)
+
+    assert {"host1": [80], "host2": []} == before
+    assert {"host1": [], "host2": [90]} == await outer_ports(r, port["network_id"])

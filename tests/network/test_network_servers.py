@@ -170,3 +170,48 @@ async def test_the_default_group_is_named_before_it_was_made(r):
     await allocate(r, "srv", NicRequest(network_id=network), groups=("default",))
 
     assert {"srv": ("default",)} == await r.manager.security_groups_of(ALICE, ["srv"])
+
+
+AUTO = NicRequest(auto=True)
+
+
+async def furnish(r):
+    """What it takes to make a project a network: a default way out, and a default pool."""
+    out = await r.make("network", "admin", **{"router:external": True}, is_default=True)
+    await r.make("subnet", "admin", network_id=out["id"], cidr="198.51.100.0/24")
+    pool = {"prefixes": ["10.88.0.0/16"], "default_prefixlen": 24, "is_default": True, "shared": True}
+    await r.make("subnetpool", "admin", **pool)
+
+
+async def test_a_network_is_made_when_a_server_needs_any_and_there_is_none(r):
+    await furnish(r)
+
+    checked = await r.manager.check_requests(ALICE, (AUTO,), ())
+    before = (await r.call("GET", "/networks?router:external=False"))["networks"]
+    nics = [
+        nic
+        for server in ("s1", "s2")
+        for nic in await r.manager.allocate_for_server(ALICE, server, "host1", server, checked, ())
+    ]
+
+    [network] = (await r.call("GET", "/networks?router:external=False"))["networks"]
+    assert ((AUTO,), []) == (checked, before)
+    assert "auto_allocated_network" == network["name"]
+    assert [network["id"]] * 2 == [nic.network_id for nic in nics]
+    assert (NicRequest(network_id=network["id"]),) == await r.manager.check_requests(ALICE, (AUTO,), ())
+
+
+async def test_no_network_is_made_where_there_is_one(r):
+    await furnish(r)
+    checked = await r.manager.check_requests(ALICE, (AUTO,), ())
+    network, _ = await r.network()
+
+    [nic] = await r.manager.allocate_for_server(ALICE, "s1", "host1", "s1", checked, ())
+
+    assert network == nic.network_id
+    assert [] == (await r.call("GET", "/routers"))["routers"]
+
+
+async def test_a_server_that_needs_a_network_is_refused_where_none_can_be_made(r):
+    with pytest.raises(BadRequest, match="Unable to automatically allocate a network for project"):
+        await r.manager.check_requests(ALICE, (AUTO,), ())

@@ -22,13 +22,13 @@ from micronova.network.driver import (
     SubnetSpec,
     TunnelPeer,
 )
-from micronova.network.drivers.linux.names import Names, gateway_mac
-from micronova.network.drivers.linux.segments import HostWires
 from micronova.network.drivers.ovs import guests, judges, pipeline, processes, tables
 from micronova.network.drivers.ovs.names import Numbers, integration_bridge
 from micronova.network.drivers.ovs.openflow import Flow, Group, Piece
 from micronova.network.drivers.ovs.pipeline import Uplink, Wired
 from micronova.network.drivers.ovs.uplinks import Uplinks
+from micronova.network.drivers.served.names import Names, gateway_mac
+from micronova.network.drivers.served.segments import HostWires
 
 ADDRESSES = {"friends": ("10.0.0.9", "10.0.1.0/24", "fd00::9")}
 PORT = PortSpec(id="p", network_id="n", device="p1", mac="FA:16:3E:00:00:01", ips=("10.0.0.5",))

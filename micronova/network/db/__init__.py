@@ -3,7 +3,7 @@
 from micronova.db import Row
 from micronova.network.db.addresses import addresses_per_subnet, highest_taken, is_taken, taken
 from micronova.network.db.agents import Agent, Hosting, Load, loads
-from micronova.network.db.forwardings import PortForwarding, forwardings_of
+from micronova.network.db.forwardings import PortForwarding, forwardings_of, hosts_beside, places_of
 from micronova.network.db.hosts import (
     addresses_of_group,
     follow_port,
@@ -114,11 +114,13 @@ __all__ = [
     "forwardings_of",
     "highest_segment",
     "highest_taken",
+    "hosts_beside",
     "hosts_of_groups",
     "hosts_of_network",
     "hosts_that_trust",
     "is_taken",
     "loads",
+    "places_of",
     "ports_of_devices",
     "qos_rules_of",
     "real_hosts",

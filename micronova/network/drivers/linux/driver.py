@@ -27,12 +27,12 @@ from micronova.command import run
 from micronova.config import Config
 from micronova.errors import ConfigError, DriverError, Error
 from micronova.network.driver import GroupSpec, NetworkSpec, PortFacts, PortSpec
-from micronova.network.drivers.linux import dhcp, namespace, service
-from micronova.network.drivers.linux.kernel import Kernel
-from micronova.network.drivers.linux.names import NAMESPACES, Names, check_id
-from micronova.network.drivers.linux.networks import Networks
+from micronova.network.drivers.linux.kernel import BridgeKernel
+from micronova.network.drivers.linux.networks import BridgeNetworks
 from micronova.network.drivers.linux.ports import Ports
-from micronova.network.drivers.linux.segments import NO_WIRES, HostWires, Segments, mapping
+from micronova.network.drivers.served import dhcp, namespace, service
+from micronova.network.drivers.served.names import NAMESPACES, Names, check_id
+from micronova.network.drivers.served.segments import NO_WIRES, HostWires, mapping
 
 LOG = logging.getLogger(__name__)
 COMMANDS = {
@@ -70,8 +70,8 @@ class LinuxNetworkDriver:
         self._names = Names(prefix, state)
         self._folder = run_folder / self._names.cloud
         self._clock = clock
-        self._kernel = Kernel(self._names, state, link_range, Segments(self._names, wires))
-        self._networks = Networks(self._kernel, clock, _range(link_range))
+        self._kernel = BridgeKernel(self._names, state, link_range, wires)
+        self._networks = BridgeNetworks(self._kernel, clock, _range(link_range), wires)
         self._ports = Ports(self._kernel, clock, tap_owner)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._names.cloud)
         self._locks: dict[str, asyncio.Lock] = {}

@@ -12,13 +12,14 @@ import msgspec
 from micronova.clock import Clock
 from micronova.errors import DriverError
 from micronova.network.driver import GroupSpec, PortFacts, PortSpec
-from micronova.network.drivers.linux import filters, leases, shaping, subports
-from micronova.network.drivers.linux.kernel import Kernel
-from micronova.network.drivers.linux.links import Link
-from micronova.network.drivers.linux.names import check_device, check_id
-from micronova.network.drivers.linux.records import PortRecord
-from micronova.network.drivers.linux.uplinks import is_lan
-from micronova.network.drivers.linux.usage import Chain
+from micronova.network.drivers.linux import subports
+from micronova.network.drivers.linux.kernel import BridgeKernel
+from micronova.network.drivers.served import filters, leases, parents, shaping
+from micronova.network.drivers.served.links import Link
+from micronova.network.drivers.served.names import check_device, check_id
+from micronova.network.drivers.served.records import PortRecord
+from micronova.network.drivers.served.segments import is_lan
+from micronova.network.drivers.served.usage import Chain
 
 LOG = logging.getLogger(__name__)
 HIGHEST_MARK = 2**31 - 1
@@ -28,7 +29,7 @@ MANY = 16
 class Ports:
     """Makes and removes ports. `tap_owner` is the user id that may open taps, None for root only."""
 
-    def __init__(self, kernel: Kernel, clock: Clock, tap_owner: int | None) -> None:
+    def __init__(self, kernel: BridgeKernel, clock: Clock, tap_owner: int | None) -> None:
         self._kernel = kernel
         self._clock = clock
         self._tap_owner = tap_owner
@@ -131,7 +132,7 @@ class Ports:
             if old is None or msgspec.structs.replace(spec, rules=old.spec.rules) != old.spec:
                 filters.anti_spoofing(spec)
                 shaping.check(spec.qos)
-                subports.check(spec.parent)
+                parents.check(spec.parent)
                 leases.check(spec)
             holder = known.devices.get(spec.device) or devices.setdefault(spec.device, spec.id)
             if holder != spec.id:

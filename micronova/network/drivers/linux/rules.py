@@ -1,4 +1,4 @@
-"""What may pass on this host, as nftables text: pure, from records to rules. service_rules.py is for inside.
+"""What may pass on this host, as nftables text: pure, from records to rules.
 
 Two tables of ours. Table `bridge` sees each frame with its port: it drops what a guest may not claim to be, and marks
 the packet with its port's number, because table `inet`, to which br_netfilter shows bridged packets afterwards, sees
@@ -18,19 +18,15 @@ import ipaddress
 from collections.abc import Iterable
 
 from micronova.network.driver import GroupSpec
-from micronova.network.drivers.linux import shaping, wirings
-from micronova.network.drivers.linux.filters import anti_spoofing, members, set_name
-from micronova.network.drivers.linux.records import PortRecord
-from micronova.network.drivers.linux.tables import (
-    BRIDGE_TABLE,
-    CUT,
-    INET_TABLE,
-    MARK_OF_GATEWAY,
-    METADATA,
-    ND_TYPES,
-)
-from micronova.network.drivers.linux.usage import Chain
-from micronova.network.drivers.linux.wirings import Element, Wiring
+from micronova.network.drivers.linux.tables import BRIDGE_TABLE, CUT, JUDGED_TABLE, MARK_OF_GATEWAY
+from micronova.network.drivers.linux.wirings import BRIDGE
+from micronova.network.drivers.served import shaping
+from micronova.network.drivers.served.filters import anti_spoofing, members, set_name
+from micronova.network.drivers.served.host_rules import HostRules, chain_anew, no_element
+from micronova.network.drivers.served.passages import INET
+from micronova.network.drivers.served.records import PortRecord
+from micronova.network.drivers.served.tables import METADATA, ND_TYPES
+from micronova.network.drivers.served.usage import Chain
 
 ADDRESS_TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
 
@@ -38,66 +34,32 @@ Chains = tuple[Chain, Chain]
 """For what a port sends, and for what it gets."""
 
 
-class Ruleset:
+class Ruleset(HostRules):
     """The text for one cloud's two tables, both called `table`; `links` is the range of all ways out."""
 
-    def __init__(self, table: str, links: str) -> None:
-        self._table = table
-        self._bridge = f"bridge {table}"
-        self._inet = f"inet {table}"
-        self._links = links
+    families = (BRIDGE, INET)
 
-    def whole(
+    def __init__(self, table: str, links: str) -> None:
+        super().__init__(table, links)
+        self._bridge = f"{BRIDGE} {table}"
+        self._inet = f"{INET} {table}"
+
+    def empty(self) -> str:
+        """Both tables with nothing in them, where there are none."""
+        fields = {"table": self._table, "metadata": METADATA, "nd": ND_TYPES, "cut": CUT, "gateway": MARK_OF_GATEWAY}
+        return "\n".join([BRIDGE_TABLE.format(**fields), JUDGED_TABLE.format(**fields), super().empty()])
+
+    def judges(
         self,
-        networks: Iterable[Wiring],
         groups: Iterable[GroupSpec],
         chains: Iterable[Chain],
         ports: Iterable[tuple[PortRecord, Chains]],
     ) -> str:
-        """Both tables anew with all that is in them, whatever there was before."""
-        fields: dict[str, object] = {"table": self._table, "links": self._links}
-        fields |= {"metadata": METADATA, "nd": ND_TYPES, "cut": CUT, "gateway": MARK_OF_GATEWAY}
-        # Not this cloud's interfaces alone: all clouds of this host get to see the others' bridged packets.
-        fields["prefix"] = self._table.partition("_")[0]
-        parts = [self.without(), BRIDGE_TABLE.format(**fields), INET_TABLE.format(**fields)]
-        parts += [self.network(wiring) for wiring in networks]
-        parts += [self.group(group) for group in groups]
+        """These groups, chains and ports in tables that have none yet."""
+        parts = [self.group(group) for group in groups]
         parts += [self.chain(chain) for chain in chains]
         parts += [self.port(record, judges) for record, judges in ports]
         return "\n".join(parts)
-
-    def without(self) -> str:
-        """Neither table, whether they were there or not."""
-        tables = (self._bridge, self._inet)
-        return "\n".join(f"add table {table}\ndelete table {table}" for table in tables)
-
-    def network(self, wiring: Wiring, old: Wiring | None = None) -> str:
-        """The network's bridge is judged, its connections are kept apart, and its routers forward.
-
-        `old` is how it was wired before; where that is the same, nothing is told of which the kernel would check anew
-        whether all chains of all ports end.
-        """
-        chains, found = wirings.chains(wiring), wirings.elements(wiring)
-        if old == wiring:
-            chains, found = {}, [one for one in found if not one.leads]
-        lines = [line for (table, name), rules in chains.items() for line in _chain(self._of(table), name, rules)]
-        lines += self._gone(old, set(found), set(chains)) if old not in (None, wiring) else []
-        lines += [f"add element {self._of(one.table)} {one.group} {{ {one.text} }}" for one in found]
-        return "\n".join(lines)
-
-    def no_network(self, wiring: Wiring, others: Iterable[Wiring] = ()) -> str:
-        """Nothing of the network, whether it was there or not. `others` are the networks that stay."""
-        lines = [f"add chain {self._of(table)} {name}" for table, name in wirings.chains(wiring)]
-        return "\n".join([*lines, *self._gone(wiring, wirings.shared(others), set())])
-
-    def _gone(self, old: Wiring, kept: set[Element], chains: set[tuple[str, str]]) -> list[str]:
-        gone = [one for one in wirings.elements(old) if one not in kept]
-        lines = [line for one in gone for line in _no_element(self._of(one.table), one.group, one.key, one.value)]
-        doomed = [pair for pair in wirings.chains(old) if pair not in chains]
-        return [*lines, *(f"delete chain {self._of(table)} {name}" for table, name in doomed)]
-
-    def _of(self, table: str) -> str:
-        return f"{table} {self._table}"
 
     def group(self, group: GroupSpec, old: GroupSpec | None = None) -> str:
         """The group's sets hold its members. `old` is what they held before; None when there were none."""
@@ -128,7 +90,7 @@ class Ruleset:
 
     def chain(self, chain: Chain) -> str:
         """The chain that ports with these rules share."""
-        return "\n".join(_chain(self._inet, chain.name, chain.lines))
+        return "\n".join(chain_anew(self._inet, chain.name, chain.lines))
 
     def no_chain(self, chain: Chain) -> str:
         """No such chain, whether it was there or not. No port may use it."""
@@ -144,7 +106,7 @@ class Ruleset:
         judged_here = [f"meta mark set {mark}", *anti_spoofing(spec)] if spec.secured else []
         return "\n".join(
             [
-                *_chain(self._bridge, sent, [*shaping.rules_for(spec.qos), *judged_here]),
+                *chain_anew(self._bridge, sent, [*shaping.rules_for(spec.qos), *judged_here]),
                 f'add element {self._bridge} ports {{ "{spec.device}" }}',
                 f'add element {self._bridge} sent {{ "{spec.device}" : jump {sent} }}',
                 f'add element {self._bridge} got {{ "{spec.device}" : {mark} }}',
@@ -157,7 +119,7 @@ class Ruleset:
         lines = []
         for name, chain, old in zip(("egress", "ingress"), judges, had or judges, strict=True):
             if old.name != chain.name:
-                lines += _no_element(self._inet, name, str(mark), f"goto {old.name}")
+                lines += no_element(self._inet, name, str(mark), f"goto {old.name}")
             lines.append(f"add element {self._inet} {name} {{ {mark} : goto {chain.name} }}")
         return "\n".join(lines)
 
@@ -172,7 +134,7 @@ class Ruleset:
 
     def off_lan(self, record: PortRecord, lan: str) -> str:
         """Nothing of the port on bridge `lan`, whether it was there or not."""
-        lines = _no_element(self._bridge, "on_lans", f'"{record.spec.device}"')
+        lines = no_element(self._bridge, "on_lans", f'"{record.spec.device}"')
         return "\n".join([*lines, *self._addresses("delete", record, lan)])
 
     def _addresses(self, what: str, record: PortRecord, lan: str) -> list[str]:
@@ -198,11 +160,11 @@ class Ruleset:
                 f"add chain {self._bridge} {sent}",
                 f"add chain {self._inet} {egress.name}",
                 f"add chain {self._inet} {ingress.name}",
-                *_no_element(self._bridge, "ports", device),
-                *_no_element(self._bridge, "sent", device, f"jump {sent}"),
-                *_no_element(self._bridge, "got", device, mark),
-                *_no_element(self._inet, "egress", mark, f"goto {egress.name}"),
-                *_no_element(self._inet, "ingress", mark, f"goto {ingress.name}"),
+                *no_element(self._bridge, "ports", device),
+                *no_element(self._bridge, "sent", device, f"jump {sent}"),
+                *no_element(self._bridge, "got", device, mark),
+                *no_element(self._inet, "egress", mark, f"goto {egress.name}"),
+                *no_element(self._inet, "ingress", mark, f"goto {ingress.name}"),
                 f"delete chain {self._bridge} {sent}",
             ]
         )
@@ -210,13 +172,3 @@ class Ruleset:
 
 def _sent(record: PortRecord) -> str:
     return f"sent-{record.spec.device}"
-
-
-def _chain(table: str, name: str, rules: Iterable[str]) -> list[str]:
-    head = [f"add chain {table} {name}", f"flush chain {table} {name}"]
-    return head + [f"add rule {table} {name} {rule}" for rule in rules]
-
-
-def _no_element(table: str, group: str, key: str, value: str = "") -> list[str]:
-    pair = f"{key} : {value}" if value else key
-    return [f"add element {table} {group} {{ {pair} }}", f"delete element {table} {group} {{ {pair} }}"]

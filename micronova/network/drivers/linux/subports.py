@@ -9,23 +9,11 @@ import errno
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from micronova.errors import DriverError, Rejected
+from micronova.errors import DriverError
 from micronova.network.driver import ParentSpec
-from micronova.network.drivers.linux.links import Link, Links, refused, without_ipv6
-from micronova.network.drivers.linux.names import check_device, check_id
+from micronova.network.drivers.served.links import Link, Links, refused, without_ipv6
 
 UNKNOWN_KIND = frozenset({errno.EOPNOTSUPP, errno.EPROTONOSUPPORT})
-VLAN_MOST = 4094
-
-
-def check(parent: ParentSpec | None) -> None:
-    """Raises Rejected for what can't carry a port."""
-    if parent is None:
-        return
-    check_id(parent.port_id)
-    check_device(parent.device)
-    if not 1 <= parent.vlan <= VLAN_MOST:
-        raise Rejected(f"{parent.vlan} is no VLAN: 1 to {VLAN_MOST}")
 
 
 def ensure(links: Links, name: str, parent: ParentSpec) -> Link:

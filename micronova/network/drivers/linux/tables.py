@@ -1,4 +1,6 @@
-"""The texts of this cloud's two nftables tables, empty. rules.py says how they work and fills them.
+"""What judges bridged packets, as the texts of two nftables tables, empty. rules.py says how they work and fills them.
+
+The second is the one that joins networks, too: its rules about that come after these.
 
 `MARK_OF_GATEWAY` marks what comes out of a service namespace: it has been judged there. On a network that spans hosts
 the two directions of a routed connection take different ways, so its packets may look as if they belonged to none.
@@ -7,10 +9,8 @@ On a host bridge that is not ours (a "lan") only our ports are judged: what othe
 host, is nobody's business here. What ports on it send is judged before the host can take it in or route it.
 """
 
-METADATA = "169.254.169.254"
 CUT = "0x6d6e6375"
 MARK_OF_GATEWAY = 2**31 - 1
-ND_TYPES = "{ 130, 131, 132, 133, 134, 135, 136, 143 }"  # MLD (RFC 2710, 3810) and neighbour discovery (RFC 4861)
 
 BRIDGE_TABLE = """
 table bridge {table} {{
@@ -43,28 +43,19 @@ table bridge {table} {{
 }}
 """
 
-INET_TABLE = """
+JUDGED_TABLE = """
 table inet {table} {{
   set bridges {{ type ifname; }}
   set lans {{ type ifname; }}
   set trunks {{ type ifname; }}
   map of_ipv4 {{ type ifname . ipv4_addr : mark; }}
   map of_ipv6 {{ type ifname . ipv6_addr : mark; }}
-  set links {{ type ifname; }}
-  set routed {{ type ifname . ifname; }}
-  set reach {{ type ifname . ipv4_addr; flags interval; }}
-  set reach6 {{ type ifname . ipv6_addr; flags interval; }}
-  set floating {{ type ifname . ipv4_addr; }}
-  set plain {{ type ifname . ipv4_addr; flags interval; }}
-  set plain6 {{ type ifname . ipv6_addr; flags interval; }}
   map zones {{ type ifname : verdict; }}
   map egress {{ type mark : verdict; }}
   map ingress {{ type mark : verdict; }}
   chain zone {{
     type filter hook prerouting priority raw; policy accept;
     iifname vmap @zones
-    iifname . ip daddr @reach notrack
-    iifname . ip6 daddr @reach6 notrack
     iifname @trunks notrack
   }}
   chain cut {{
@@ -103,17 +94,6 @@ table inet {table} {{
   chain forward {{
     type filter hook forward priority filter; policy accept;
     iifname @bridges goto bridged
-    iifname . oifname @routed accept
-    oifname . ip daddr @floating accept
-    oifname . ip daddr @plain accept
-    oifname . ip6 daddr @plain6 accept
-    oifname @links ct state established,related accept
-    oifname @links drop
-    iifname . ip saddr @floating accept
-    iifname . ip saddr @plain accept
-    iifname . ip6 saddr @plain6 accept
-    iifname @links ip saddr != {links} drop
-    iifname @links meta nfproto ipv6 drop
   }}
   chain delivered {{
     ct state related accept
@@ -134,14 +114,7 @@ table inet {table} {{
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
-    iifname @links ct state established,related accept
-    iifname @links ip6 saddr fe80::/10 icmpv6 type {{ 135, 136 }} accept
-    iifname @links drop
     iifname @bridges drop
-  }}
-  chain way_out {{
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {links} oifname != "{prefix}*" masquerade
   }}
 }}
 """

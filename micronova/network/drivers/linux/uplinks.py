@@ -11,11 +11,10 @@ from collections.abc import Iterable
 import msgspec
 
 from micronova.network.driver import NetworkSpec, SubnetSpec
-from micronova.network.drivers.linux.filters import ND_TARGET, link_local
-from micronova.network.drivers.linux.names import gateway_mac
-from micronova.network.drivers.linux.tables import METADATA
+from micronova.network.drivers.served.filters import ND_TARGET, link_local
+from micronova.network.drivers.served.names import gateway_mac
+from micronova.network.drivers.served.tables import METADATA
 
-SPANNING = frozenset({"vlan", "vxlan"})
 ADVERTISEMENTS = "133, 134, 137"  # router solicitation, router advertisement, redirect (RFC 4861)
 
 
@@ -25,16 +24,6 @@ class Uplink(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     comes: tuple[str, ...]
     leaves: tuple[str, ...]
-
-
-def is_spanning(spec: NetworkSpec) -> bool:
-    """Whether the network is on one wire with the same network on other hosts, behind gateways of their own."""
-    return spec.segment.network_type in SPANNING
-
-
-def is_lan(spec: NetworkSpec) -> bool:
-    """Whether the network is a bridge of this host that is not ours."""
-    return spec.segment.network_type == "flat" and spec.segment.physical_network is not None
 
 
 def uplink(spec: NetworkSpec, name: str, host_mac: str) -> Uplink:

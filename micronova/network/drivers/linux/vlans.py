@@ -12,8 +12,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from micronova.errors import DriverError
 from micronova.network.driver import NetworkSpec
-from micronova.network.drivers.linux.links import Link, Links, missing, refused, without_ipv6
-from micronova.network.drivers.linux.names import Names
+from micronova.network.drivers.served.links import Link, Links, missing, refused, without_ipv6
+from micronova.network.drivers.served.names import Names
 
 PVID, UNTAGGED = 0x2, 0x4  # BRIDGE_VLAN_INFO_* in linux/if_bridge.h
 UNKNOWN_KIND = frozenset({errno.EOPNOTSUPP, errno.EPROTONOSUPPORT})

@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from micronova.errors import DriverError
-from micronova.network.drivers.linux.kernel import FIRST_ZONE
-from micronova.network.drivers.linux.names import host_mac
-from micronova.network.drivers.linux.records import NetworkRecord
 from micronova.network.drivers.ovs import openflow, pipeline, processes
 from micronova.network.drivers.ovs.database import Database, Plug
 from micronova.network.drivers.ovs.instance import Instance, Switch
@@ -24,6 +21,9 @@ from micronova.network.drivers.ovs.pipeline import Wired
 from micronova.network.drivers.ovs.ports import Change, Ports
 from micronova.network.drivers.ovs.processes import Home
 from micronova.network.drivers.ovs.uplinks import Uplinks, Way
+from micronova.network.drivers.served.kernel import FIRST_ZONE
+from micronova.network.drivers.served.names import host_mac
+from micronova.network.drivers.served.records import NetworkRecord
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")

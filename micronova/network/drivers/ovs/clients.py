@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from micronova.network.driver import PortSpec
-from micronova.network.drivers.linux.filters import DHCP_CLIENT_MAC
-from micronova.network.drivers.linux.namespace import in_namespace
-from micronova.network.drivers.linux.nft import Nft
+from micronova.network.drivers.served.filters import DHCP_CLIENT_MAC
+from micronova.network.drivers.served.namespace import in_namespace
+from micronova.network.drivers.served.nft import Nft
 
 _TABLE = """
 add table inet clients

@@ -23,10 +23,6 @@ from micronova.clock import Clock
 from micronova.config import Config
 from micronova.errors import ConfigError, DriverError, Error
 from micronova.network.driver import GroupSpec, NetworkSpec, PortFacts, PortSpec
-from micronova.network.drivers.linux import dhcp, namespace, service
-from micronova.network.drivers.linux.names import NAMESPACES, Names, check_id
-from micronova.network.drivers.linux.records import PortRecord, Records
-from micronova.network.drivers.linux.segments import NO_WIRES, HostWires, mapping
 from micronova.network.drivers.ovs.board import Board
 from micronova.network.drivers.ovs.clients import settle_clients
 from micronova.network.drivers.ovs.instance import SYSTEM, Instance
@@ -34,6 +30,10 @@ from micronova.network.drivers.ovs.interfaces import Interfaces
 from micronova.network.drivers.ovs.kernel import SwitchKernel, SwitchNetworks
 from micronova.network.drivers.ovs.ports import Ports
 from micronova.network.drivers.ovs.uplinks import Uplinks
+from micronova.network.drivers.served import dhcp, namespace, service
+from micronova.network.drivers.served.names import NAMESPACES, Names, check_id
+from micronova.network.drivers.served.records import PortRecord, Records
+from micronova.network.drivers.served.segments import NO_WIRES, HostWires, mapping
 
 LOG = logging.getLogger(__name__)
 COMMANDS = {
@@ -74,8 +74,8 @@ class OvsNetworkDriver:
         self._names = Names(prefix, state)
         self._folder = run_folder / self._names.cloud
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._names.cloud)
-        self._kernel = SwitchKernel(self._names, state, link_range, wires)
-        self._networks = SwitchNetworks(self._kernel, clock, _range(link_range))
+        self._kernel = SwitchKernel(self._names, state, link_range)
+        self._networks = SwitchNetworks(self._kernel, clock, _range(link_range), wires)
         self._records = Records(state / "ovs")
         self._ports = Ports(self._records)
         self._interfaces = Interfaces(self._kernel, self._records, clock, tap_owner)

@@ -9,11 +9,11 @@ import ipaddress
 import msgspec
 
 from micronova.network.driver import PortSpec
-from micronova.network.drivers.linux.filters import link_local
-from micronova.network.drivers.linux.shaping import HIGHEST_KBPS, USUAL_BURST
 from micronova.network.drivers.ovs import tables as t
 from micronova.network.drivers.ovs.openflow import Flow, Piece
 from micronova.network.drivers.ovs.tables import load, to
+from micronova.network.drivers.served.filters import link_local
+from micronova.network.drivers.served.shaping import HIGHEST_KBPS, USUAL_BURST
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 FAMILIES = ("ip", "ipv6")

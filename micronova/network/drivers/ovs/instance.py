@@ -19,10 +19,10 @@ import msgspec
 
 from micronova.command import run
 from micronova.errors import DriverError
-from micronova.network.drivers.linux import namespace
-from micronova.network.drivers.linux.links import refused
 from micronova.network.drivers.ovs import processes
 from micronova.network.drivers.ovs.processes import Home
+from micronova.network.drivers.served import namespace
+from micronova.network.drivers.served.links import refused
 
 LOG = logging.getLogger(__name__)
 SYSTEM = Path("/var/run/openvswitch")

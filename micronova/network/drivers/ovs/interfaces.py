@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from micronova.clock import Clock
 from micronova.network.driver import PortFacts, PortSpec
-from micronova.network.drivers.linux import shaping
-from micronova.network.drivers.linux.links import Link
-from micronova.network.drivers.linux.records import Records
 from micronova.network.drivers.ovs.kernel import SwitchKernel
+from micronova.network.drivers.served import shaping
+from micronova.network.drivers.served.links import Link
+from micronova.network.drivers.served.records import Records
 
 LOG = logging.getLogger(__name__)
 FIRST_GROUP = 2**30

@@ -10,15 +10,9 @@ import logging
 from collections.abc import Callable, Iterable
 
 from micronova.network.driver import RuleSpec
-from micronova.network.drivers.linux.filters import (
-    HIGHEST_PORT,
-    ICMP,
-    ICMPV6,
-    PROTOCOLS,
-    WITH_PORTS,
-)
 from micronova.network.drivers.ovs import tables as t
 from micronova.network.drivers.ovs.openflow import Flow, Piece
+from micronova.network.drivers.served.filters import HIGHEST_PORT, ICMP, ICMPV6, PROTOCOLS, WITH_PORTS
 
 LOG = logging.getLogger(__name__)
 NAMED = {6: "tcp", 17: "udp", 132: "sctp"}  # those whose ports flows can tell

@@ -8,13 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from micronova.errors import DriverError
-from micronova.network.driver import NetworkSpec
-from micronova.network.drivers.linux.kernel import Kernel
-from micronova.network.drivers.linux.links import Link, Links, set_sysctl
-from micronova.network.drivers.linux.names import Names
-from micronova.network.drivers.linux.networks import Networks
-from micronova.network.drivers.linux.segments import HostWires, Segments
-from micronova.network.drivers.linux.uplinks import Uplink
+from micronova.network.drivers.served.host_rules import HostRules
+from micronova.network.drivers.served.kernel import Kernel
+from micronova.network.drivers.served.names import Names
+from micronova.network.drivers.served.networks import Networks
 
 _DEAF = """
 table {family} {table} {{
@@ -28,38 +25,13 @@ table {family} {table} {{
 _FAMILIES = (("inet", "prerouting", "-400"), ("arp", "input", "0"))  # -400: before connections are tracked
 
 
-class SwitchSegments(Segments):
-    """Checks segments; what joins hosts is the switch's business, and no bridge of the kernel is there."""
-
-    def bridge(self, spec: NetworkSpec) -> str:
-        """A name that no interface has."""
-        return self._names.bridge(spec.id)
-
-    def uplink(self, spec: NetworkSpec, links: Links) -> Uplink | None:
-        """None: flows judge what passes between hosts."""
-        return None
-
-    def trunk(self, spec: NetworkSpec) -> str:
-        """None."""
-        return ""
-
-
 class SwitchKernel(Kernel):
     """The kernel of a host whose networks are in Open vSwitch. `deaf`: it must not hear the switch's interfaces."""
 
-    def __init__(self, names: Names, state: Path, link_range: str, wires: HostWires) -> None:
-        super().__init__(names, state, link_range, SwitchSegments(names, wires))
+    def __init__(self, names: Names, state: Path, link_range: str) -> None:
+        super().__init__(names, state, HostRules(names.table, link_range))
         self._deaf_table = f"{names.table}_ovs"
         self._devices: set[str] = set()
-
-    def prepare(self) -> None:
-        """The kernel forwards, our tables say what the records say, and records of what is gone are gone."""
-        if not Path("/dev/net/tun").exists():
-            raise DriverError("this kernel has no tun: load that module")
-        set_sysctl("net/ipv4/ip_forward", 1)
-        self._forget_what_is_gone()
-        self._filter_anew()
-        self._warn_of_others()
 
     def deafen(self, devices: Iterable[str]) -> None:
         """The host's own network stack hears nothing that comes in by these interfaces."""
@@ -114,18 +86,20 @@ class SwitchKernel(Kernel):
 
 
 class SwitchNetworks(Networks):
-    """The host's side of networks: all but the bridge."""
+    """The host's side of networks; guests and other hosts are the switch's business."""
 
     def make(self, network_id: str) -> None:
         """The wires and the inside of the service namespace are as written down; the switch has its end free."""
         record = self._kernel.records.networks[network_id]
         self._kernel.wire(network_id)
         self._drop_stale_wires(network_id, self._names.namespace_path(network_id))
-        self._wire(record, self._where_it_is(network_id, record.spec.mtu))
+        self._wire(record, master=self._master_of(self._names.service(network_id)), mtu=record.spec.mtu)
         self._routing.settle(network_id)
 
-    def _where_it_is(self, network_id: str, mtu: int) -> Link:
-        """In place of a bridge: whatever the switch has put the service wire into stays as it is."""
-        service = self._kernel.links.find(self._names.service(network_id))
-        index = service.master if service is not None else 0
-        return Link(index=index, name="", alias="", mac="", mtu=mtu, master=0, up=True)
+    def _part(self, network_id: str) -> None:
+        self._kernel.links.delete(self._names.uplink(network_id))
+
+    def _master_of(self, name: str) -> int:
+        """Whatever the switch has put the wire into stays as it is."""
+        link = self._kernel.links.find(name)
+        return link.master if link is not None else 0

@@ -5,7 +5,7 @@ A port's number is asked for, so that flows know it before the port is there.
 
 import hashlib
 
-from micronova.network.drivers.linux.names import LONGEST_DEVICE, Names
+from micronova.network.drivers.served.names import LONGEST_DEVICE, Names
 
 
 class Numbers:

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 import msgspec
 
 from micronova.network.driver import NetworkSpec
-from micronova.network.drivers.linux.filters import link_local
-from micronova.network.drivers.linux.names import gateway_mac
-from micronova.network.drivers.linux.tables import METADATA
 from micronova.network.drivers.ovs import tables as t
 from micronova.network.drivers.ovs.openflow import Flow, Group, Piece
 from micronova.network.drivers.ovs.tables import FORWARD, load, to
+from micronova.network.drivers.served.filters import link_local
+from micronova.network.drivers.served.names import gateway_mac
+from micronova.network.drivers.served.tables import METADATA
 
 ND_TYPES = (130, 131, 132, 133, 134, 135, 136, 143)  # MLD (RFC 2710, 3810), neighbour discovery (RFC 4861)
 FROM_NOBODY = (131, 132, 133, 135, 143)

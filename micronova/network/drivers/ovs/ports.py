@@ -6,13 +6,13 @@ import msgspec
 
 from micronova.errors import DriverError, NoSpace
 from micronova.network.driver import GroupSpec, PortSpec
-from micronova.network.drivers.linux import filters, leases, shaping, subports
-from micronova.network.drivers.linux.names import check_device, check_id
-from micronova.network.drivers.linux.records import PortRecord, Records
-from micronova.network.drivers.linux.usage import Chain
 from micronova.network.drivers.ovs import guests, judges
 from micronova.network.drivers.ovs.names import Numbers
 from micronova.network.drivers.ovs.openflow import NOTHING, Piece
+from micronova.network.drivers.served import filters, leases, parents, shaping
+from micronova.network.drivers.served.names import check_device, check_id
+from micronova.network.drivers.served.records import PortRecord, Records
+from micronova.network.drivers.served.usage import Chain
 
 DIRECTIONS = ("egress", "ingress")
 
@@ -47,7 +47,7 @@ class Ports:
             filters.anti_spoofing(spec)
             leases.check(spec)
             shaping.check(spec.qos)
-            subports.check(spec.parent)
+            parents.check(spec.parent)
             holder = known.devices.get(spec.device) or devices.setdefault(spec.device, spec.id)
             if holder != spec.id:
                 raise DriverError(f"interface {spec.device} belongs to port {holder}")

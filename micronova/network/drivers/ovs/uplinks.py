@@ -11,14 +11,13 @@ import msgspec
 
 from micronova.errors import DriverError
 from micronova.network.driver import NetworkSpec
-from micronova.network.drivers.linux import vxlan
-from micronova.network.drivers.linux.links import Links
-from micronova.network.drivers.linux.names import Names
-from micronova.network.drivers.linux.segments import HostWires
-from micronova.network.drivers.linux.uplinks import is_lan
 from micronova.network.drivers.ovs.database import Plug
 from micronova.network.drivers.ovs.names import Numbers, far_patch, near_patch
 from micronova.network.drivers.ovs.pipeline import Uplink
+from micronova.network.drivers.served import vxlan
+from micronova.network.drivers.served.links import Links
+from micronova.network.drivers.served.names import Names
+from micronova.network.drivers.served.segments import HostWires, is_lan
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):

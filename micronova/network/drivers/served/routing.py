@@ -10,12 +10,12 @@ import ipaddress
 import msgspec
 
 from micronova.network.driver import NetworkSpec
-from micronova.network.drivers.linux import forwarding_rules
-from micronova.network.drivers.linux.announcing import announce
-from micronova.network.drivers.linux.kernel import Kernel
-from micronova.network.drivers.linux.links import FAMILIES, Link, Route
-from micronova.network.drivers.linux.records import NetworkRecord
-from micronova.network.drivers.linux.service import INSIDE6, WayOut, halves, is_ipv6_routed
+from micronova.network.drivers.served import forwarding_rules
+from micronova.network.drivers.served.announcing import announce
+from micronova.network.drivers.served.kernel import Kernel
+from micronova.network.drivers.served.links import FAMILIES, Link, Route
+from micronova.network.drivers.served.records import NetworkRecord
+from micronova.network.drivers.served.service import INSIDE6, WayOut, halves, is_ipv6_routed
 
 LINK_SIZE = 4
 SINGLE = 32

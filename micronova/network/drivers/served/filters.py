@@ -11,7 +11,7 @@ import msgspec
 
 from micronova.errors import Rejected
 from micronova.network.driver import GroupSpec, PortSpec, RuleSpec
-from micronova.network.drivers.linux.names import check_mac, gateway_mac
+from micronova.network.drivers.served.names import check_mac, gateway_mac
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import struct
 
-from micronova.network.drivers.linux.links import Link, refused
+from micronova.network.drivers.served.links import Link, refused
 
 ETH_ARP, ETH_IPV4 = 0x0806, 0x0800
 REQUEST = 1

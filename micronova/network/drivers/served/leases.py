@@ -16,8 +16,8 @@ import msgspec
 
 from micronova.errors import DriverError, Rejected
 from micronova.network.driver import DHCP_OPTION, PortSpec
-from micronova.network.drivers.linux.names import check_id
-from micronova.network.drivers.linux.records import replace_file
+from micronova.network.drivers.served.names import check_id
+from micronova.network.drivers.served.records import replace_file
 
 LEASE_TIME = "1h"
 _IPV6 = re.compile(rb"\[([0-9a-f:.]+)\]")

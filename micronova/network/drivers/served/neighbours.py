@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from micronova.network.drivers.linux.links import Link, Links, missing, refused
+from micronova.network.drivers.served.links import Link, Links, missing, refused
 
 NTF_SELF, NTF_MASTER, NTF_EXT_LEARNED = 0x02, 0x04, 0x10  # linux/neighbour.h
 NUD_REACHABLE, NUD_NOARP, NUD_PERMANENT = 0x02, 0x40, 0x80

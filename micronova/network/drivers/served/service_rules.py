@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from micronova.network.driver import NetworkSpec
-from micronova.network.drivers.linux import forwarding_rules, shaping
-from micronova.network.drivers.linux.tables import METADATA, ND_TYPES
-from micronova.network.drivers.linux.uplinks import is_spanning
+from micronova.network.drivers.served import forwarding_rules, shaping
+from micronova.network.drivers.served.segments import is_spanning
+from micronova.network.drivers.served.tables import METADATA, ND_TYPES
 
 
 class Paths(msgspec.Struct, frozen=True, kw_only=True):

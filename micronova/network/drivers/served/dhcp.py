@@ -24,10 +24,10 @@ from pathlib import Path
 from micronova.command import run
 from micronova.errors import DriverError
 from micronova.network.driver import NetworkSpec, PortSpec, SubnetSpec
-from micronova.network.drivers.linux import namespace
-from micronova.network.drivers.linux.leases import LEASE_TIME, LeaseFiles, Stale, holds, server_user, word
-from micronova.network.drivers.linux.links import refused
-from micronova.network.drivers.linux.tables import METADATA
+from micronova.network.drivers.served import namespace
+from micronova.network.drivers.served.leases import LEASE_TIME, LeaseFiles, Stale, holds, server_user, word
+from micronova.network.drivers.served.links import refused
+from micronova.network.drivers.served.tables import METADATA
 
 LOG = logging.getLogger(__name__)
 ADVERTISED_EVERY, ADVERTISED_FOR = 60, 1800  # seconds; who asks is answered at once

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from micronova.network.driver import PortSpec, RuleSpec
-from micronova.network.drivers.linux.filters import security_group
+from micronova.network.drivers.served.filters import security_group
 
 REMEMBERED = 1000
 

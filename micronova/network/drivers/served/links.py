@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import hashlib
 import ipaddress
 import os
 import socket
@@ -137,7 +138,8 @@ class Links:
             fd = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 with refused(f"making interface {name}"):
-                    self._ip.link("add", ifname=name, kind="veth", peer={"ifname": peer, "net_ns_fd": fd})
+                    pair = {"peer": {"ifname": peer, "net_ns_fd": fd}, "address": _high_mac(name)}
+                    self._ip.link("add", ifname=name, kind="veth", **pair)
             finally:
                 os.close(fd)
             link = self.need(name)
@@ -152,6 +154,8 @@ class Links:
                 _make_tap(name, owner)
             link = self.need(name)
             without_ipv6(name)
+            with refused(f"setting interface {name}"):
+                self._ip.link("set", index=link.index, address=_high_mac(name))
         return link
 
     def settle(
@@ -347,6 +351,12 @@ def refused(what: str) -> Iterator[None]:
         raise kind(f"{what}: {os.strerror(err.code)}", code=err.code) from err
     except OSError as err:
         raise DriverError(f"{what}: {err.strerror or err}", code=err.errno) from err
+
+
+def _high_mac(name: str) -> str:
+    """A MAC for our end of a wire: a bridge takes the lowest of its ports' for its own, and shall keep what it has."""
+    digits = hashlib.sha256(name.encode()).hexdigest()
+    return ":".join(("fe", *(digits[at : at + 2] for at in range(0, 10, 2))))
 
 
 def _make_tap(name: str, owner: int | None) -> None:

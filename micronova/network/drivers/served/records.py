@@ -1,4 +1,4 @@
-"""What the Linux network driver means to have on this host, written down before it is made.
+"""What a network driver means to have on this host, written down before it is made.
 
 One JSON file per network, port and group. A record is there from before the first step of making until after the last
 step of removing, so that a driver that was killed in between knows what to finish.
@@ -14,8 +14,8 @@ import msgspec
 
 from micronova.errors import DriverError
 from micronova.network.driver import GroupSpec, NetworkSpec, PortSpec
-from micronova.network.drivers.linux.names import check_id
-from micronova.network.drivers.linux.usage import Usage
+from micronova.network.drivers.served.names import check_id
+from micronova.network.drivers.served.usage import Usage
 
 
 class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):

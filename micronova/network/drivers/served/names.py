@@ -1,4 +1,4 @@
-"""What the Linux network driver calls its things: names that follow from ids, so that they are found again.
+"""What a cloud calls its things on a Linux host: names that follow from ids, so that they are found again.
 
 Interface names end at 15 characters, so they hold a digest of the id; the full id stands in the interface's alias.
 Every name holds a tag made from the state folder: two clouds on one machine never take each other's things.

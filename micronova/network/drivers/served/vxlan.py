@@ -7,8 +7,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from micronova.errors import DriverError
 from micronova.network.driver import SegmentSpec
-from micronova.network.drivers.linux.links import Link, Links, refused, without_ipv6
-from micronova.network.drivers.linux.neighbours import EVERYBODY, Place, settle_places
+from micronova.network.drivers.served.links import Link, Links, refused, without_ipv6
+from micronova.network.drivers.served.neighbours import EVERYBODY, Place, settle_places
 
 PORT = 4789  # RFC 7348 section 5
 

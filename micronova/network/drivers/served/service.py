@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 
 from micronova.network.driver import NetworkSpec, SubnetSpec
-from micronova.network.drivers.linux.links import Links, refused, set_sysctl
-from micronova.network.drivers.linux.namespace import in_namespace
-from micronova.network.drivers.linux.neighbours import settle_neighbours
-from micronova.network.drivers.linux.nft import Nft
-from micronova.network.drivers.linux.service_rules import service_table
-from micronova.network.drivers.linux.tables import METADATA
+from micronova.network.drivers.served.links import Links, refused, set_sysctl
+from micronova.network.drivers.served.namespace import in_namespace
+from micronova.network.drivers.served.neighbours import settle_neighbours
+from micronova.network.drivers.served.nft import Nft
+from micronova.network.drivers.served.service_rules import service_table
+from micronova.network.drivers.served.tables import METADATA
 
 BACKLOG = 128
 HOST6, INSIDE6 = "fe80::1", "fe80::2"
