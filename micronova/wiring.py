@@ -12,7 +12,7 @@ from micronova.compute import api as compute_api
 from micronova.compute import db as compute_db
 from micronova.compute import policies as compute_policies
 from micronova.compute.manager import ComputeManager
-from micronova.compute.metadata_app import MetadataService
+from micronova.compute.metadata.app import MetadataService
 from micronova.config import Config
 from micronova.db import Database, Engine, Row
 from micronova.errors import ConfigError

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from micronova.compute import metadata_ec2
 from micronova.compute.db import Server, ServerInput
 from micronova.compute.metadata import DRIVE_VERSIONS, STATIC, Subject, openstack_files, user_data_of
+from micronova.compute.metadata import ec2 as metadata_ec2
 from micronova.network.contract import NicInfo
 from micronova.volume.servers import SeenDisk
 

@@ -39,7 +39,7 @@ from micronova.network.strategy import Hooks, Strategies
 from micronova.network.subnet_pools import SubnetPools
 from micronova.network.subnets import Subnets
 from micronova.network.topologies import Makers, Topologies
-from micronova.network.tracing import Tracing
+from micronova.network.trace.tracing import Tracing
 from micronova.network.trunks import Trunks
 from micronova.policy import Policy
 

@@ -8,8 +8,9 @@ import msgspec
 
 from micronova import heartbeat
 from micronova.clock import SystemClock
-from micronova.compute import api_hosts, db
-from micronova.compute.api_versions import MICROVERSIONS
+from micronova.compute import db
+from micronova.compute.api import hosts as api_hosts
+from micronova.compute.api.versions import MICROVERSIONS
 from micronova.compute.db import FlavorFacts, Server
 from micronova.compute.policies import RULES
 from micronova.context import Context, admin_context

@@ -15,8 +15,8 @@ from compute.api_world import CTX, World
 from micronova.compute.config_drive import drive_files, needs_drive
 from micronova.compute.db import Server, ServerInput
 from micronova.compute.metadata import Subject, network_data
-from micronova.compute.metadata_app import MetadataService, Tokens, metadata_app
-from micronova.compute.metadata_subjects import Subjects
+from micronova.compute.metadata.app import MetadataService, Tokens, metadata_app
+from micronova.compute.metadata.subjects import Subjects
 from micronova.network.contract import NicAddress, NicInfo
 from micronova.volume.servers import SeenDisk
 

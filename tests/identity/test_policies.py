@@ -15,7 +15,7 @@ ASKED = re.compile(r'"identity:(\w+)"|self\._(?:reach|user|group|stored|ec2|for_
 
 def asked() -> set[str]:
     found = set()
-    for file in FOLDER.glob("api*.py"):
+    for file in (FOLDER / "api").glob("*.py"):
         found |= {f"identity:{a or b}" for a, b in ASKED.findall(file.read_text())}
     return found
 

@@ -5,18 +5,16 @@ Flavors, key pairs, hosts, services, zones, aggregates, quotas, usage, server gr
 
 from collections.abc import Awaitable, Callable
 
-from micronova.compute import (
-    api_aggregates,
-    api_flavor_extras,
-    api_flavors,
-    api_hypervisors,
-    api_keypairs,
-    api_quotas,
-    api_server_groups,
-    api_services,
-    api_usage,
-    api_versions,
-)
+from micronova.compute.api import aggregates as api_aggregates
+from micronova.compute.api import flavor_extras as api_flavor_extras
+from micronova.compute.api import flavors as api_flavors
+from micronova.compute.api import hypervisors as api_hypervisors
+from micronova.compute.api import keypairs as api_keypairs
+from micronova.compute.api import quotas as api_quotas
+from micronova.compute.api import server_groups as api_server_groups
+from micronova.compute.api import services as api_services
+from micronova.compute.api import usage as api_usage
+from micronova.compute.api import versions as api_versions
 from micronova.compute.flavors import Flavors
 from micronova.compute.hosts import Hosts
 from micronova.compute.keypairs import KeyPairs

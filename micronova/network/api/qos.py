@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from micronova.http import Answer, Request, Route
-from micronova.network import checks, listing, reading, wire_qos
+from micronova.network import checks, listing, reading
 from micronova.network.attributes import for_update
 from micronova.network.manager import NetworkManager
 from micronova.network.qos_rules import SUPPORTED, QosRules
 from micronova.network.refusals import bad, missing, refusal
 from micronova.network.resources.qos import DIRECTIONS, DSCP_MARKS
+from micronova.network.wire import qos as wire_qos
 
 KBPS = {"parameter_type": "range", "parameter_values": {"start": 0, "end": checks.INTEGER_MOST}}
 VALUES: dict[str, dict[str, Any]] = {

@@ -6,18 +6,16 @@ Errors look like {"itemNotFound": {"code": 404, "message": "Instance … could n
 from collections.abc import Mapping
 from typing import Any
 
-from micronova.compute import (
-    api_actions,
-    api_history,
-    api_hosts,
-    api_interfaces,
-    api_parts,
-    api_servers,
-    api_volumes,
-)
-from micronova.compute.api_hosts import ProjectExists
-from micronova.compute.api_servers import ServerApi
-from micronova.compute.api_versions import MICROVERSIONS
+from micronova.compute.api import actions as api_actions
+from micronova.compute.api import history as api_history
+from micronova.compute.api import hosts as api_hosts
+from micronova.compute.api import interfaces as api_interfaces
+from micronova.compute.api import parts as api_parts
+from micronova.compute.api import servers as api_servers
+from micronova.compute.api import volumes as api_volumes
+from micronova.compute.api.hosts import ProjectExists
+from micronova.compute.api.servers import ServerApi
+from micronova.compute.api.versions import MICROVERSIONS
 from micronova.compute.manager import ComputeManager
 from micronova.errors import Error
 from micronova.http import JSON, Api, Route, encode
@@ -52,7 +50,7 @@ def api(compute: ComputeManager, *, project_exists: ProjectExists | None = None)
 
 
 def routes(compute: ComputeManager, project_exists: ProjectExists | None) -> list[Route]:
-    """Every route: those of servers, and api_hosts.py's."""
+    """Every route: those of servers, and those of hosts.py."""
     most = compute.config.options.api.max_page
     servers = ServerApi(compute, most)
     return [

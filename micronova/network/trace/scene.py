@@ -7,7 +7,7 @@ import msgspec
 
 from micronova.network.db import FloatingIp, Network, Port, Subnet
 from micronova.network.driver import NetworkSpec
-from micronova.network.trace_filters import Book, Probe, Side, within
+from micronova.network.trace.filters import Book, Probe, Side, within
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):

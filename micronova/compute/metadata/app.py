@@ -21,9 +21,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from micronova.clock import Clock
-from micronova.compute import metadata, metadata_ec2
+from micronova.compute import metadata
 from micronova.compute.metadata import Subject
-from micronova.compute.metadata_subjects import Room, Subjects
+from micronova.compute.metadata import ec2 as metadata_ec2
+from micronova.compute.metadata.subjects import Room, Subjects
 from micronova.errors import Error
 
 LOG = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from micronova.compute import states
-from micronova.compute.api_create import check_ip, check_uuid, refuse_unknown
+from micronova.compute.api.create import check_ip, check_uuid, refuse_unknown
 from micronova.compute.db import Server
 from micronova.compute.inputs import Tag
 from micronova.compute.manager import ComputeManager

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from micronova.compute import inputs
-from micronova.compute.api_create import check_uuid, refuse_unknown
+from micronova.compute.api.create import check_uuid, refuse_unknown
 from micronova.compute.inputs import Tag, unexpected
 from micronova.compute.manager import ComputeManager
 from micronova.compute.volumes import NewDisk

@@ -11,8 +11,8 @@ from micronova.network import checks, db, duties, specs
 from micronova.network.db import Address, AddressGroup, FloatingIp, Port, Router, Rule, SecurityGroup
 from micronova.network.room import Room
 from micronova.network.trace import Trace, trace
-from micronova.network.trace_filters import Book, Probe, within
-from micronova.network.trace_scene import Scene, single_pairs
+from micronova.network.trace.filters import Book, Probe, within
+from micronova.network.trace.scene import Scene, single_pairs
 
 PROTOCOLS = ("icmp", "tcp", "udp")
 HIGHEST_PORT = 65535

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 
 from micronova.compute import inputs, states
-from micronova.compute.api_create import MAX_TAGS, Metadata
+from micronova.compute.api.create import MAX_TAGS, Metadata
 from micronova.compute.db import Server
 from micronova.compute.inputs import Tag
 from micronova.compute.manager import ComputeManager

@@ -13,7 +13,7 @@ from micronova.clock import iso
 from micronova.errors import NotFound
 from micronova.http import Answer, Request, Route
 from micronova.image import changes, fields, filters, states
-from micronova.image.api_data import IMPORT_METHODS
+from micronova.image.api.data import IMPORT_METHODS
 from micronova.image.db import Image
 from micronova.image.manager import ImageManager
 

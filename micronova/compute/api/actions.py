@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from micronova.compute import inputs
-from micronova.compute.api_create import (
+from micronova.compute.api.create import (
     DiskConfig,
     Metadata,
     check_hostname,
@@ -21,7 +21,7 @@ from micronova.compute.api_create import (
     check_uuid,
     refuse_unknown,
 )
-from micronova.compute.api_servers import ServerApi
+from micronova.compute.api.servers import ServerApi
 from micronova.compute.inputs import Name, Text
 from micronova.compute.manager import ComputeManager
 from micronova.compute.rebuild import Rebuild

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import msgspec
 
 from micronova.network.db import Subnet
-from micronova.network.trace_ends import attached, handed, wire
-from micronova.network.trace_filters import DROPPED, PASSES, Hop, Probe, Side, judged, may_send, within
-from micronova.network.trace_gateway import gateway
-from micronova.network.trace_scene import Flow, Scene, next_hop, own_addresses, subnet_of
+from micronova.network.trace.ends import attached, handed, wire
+from micronova.network.trace.filters import DROPPED, PASSES, Hop, Probe, Side, judged, may_send, within
+from micronova.network.trace.gateway import gateway
+from micronova.network.trace.scene import Flow, Scene, next_hop, own_addresses, subnet_of
 
 METADATA = "169.254.169.254"
 HTTP = 80

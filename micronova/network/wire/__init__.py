@@ -25,7 +25,7 @@ from micronova.network.resources import PREFIX_LENGTHS
 from micronova.network.room import Room
 from micronova.network.security_rules import normalized
 from micronova.network.specs import hostname
-from micronova.network.wire_operators import show_agent, show_metering_label, show_metering_rule
+from micronova.network.wire.operators import show_agent, show_metering_label, show_metering_rule
 from micronova.policy import Policy
 
 Shown = dict[str, Any]

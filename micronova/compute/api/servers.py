@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from micronova.compute import api_create, inputs
-from micronova.compute.api_create import CreateIn, DiskConfig, read_create, refuse_unknown
+from micronova.compute import inputs
+from micronova.compute.api import create as api_create
+from micronova.compute.api.create import CreateIn, DiskConfig, read_create, refuse_unknown
 from micronova.compute.base import PREFIX
 from micronova.compute.db import Server, ServerLine
 from micronova.compute.inputs import Name, Text

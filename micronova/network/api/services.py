@@ -9,12 +9,13 @@ from typing import Any
 from micronova.context import Context
 from micronova.db import Tx
 from micronova.http import Request, Route
-from micronova.network import checks, listing, reading, wire_address_groups
+from micronova.network import checks, listing, reading
 from micronova.network.collection import Search
 from micronova.network.db import Subnet
 from micronova.network.manager import NetworkManager
 from micronova.network.refusals import bad, wrong
 from micronova.network.resources.address_groups import addresses, named_addresses
+from micronova.network.wire import address_groups as wire_address_groups
 
 
 def routes(manager: NetworkManager) -> list[Route]:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from micronova.compute import inputs
-from micronova.compute.api_devices import DeviceIn, OldDeviceIn, read_devices
+from micronova.compute.api.devices import DeviceIn, OldDeviceIn, read_devices
 from micronova.compute.create import NewServer
 from micronova.compute.inputs import HostName, Name, Tag, Text, unexpected
 from micronova.errors import BadRequest

@@ -9,13 +9,13 @@ from typing import Any
 
 from micronova.errors import Error, Forbidden
 from micronova.http import JSON, Answer, Api, Request, Route, encode
-from micronova.identity.api_auth import AuthApi
-from micronova.identity.api_catalog import CatalogApi
-from micronova.identity.api_credentials import CredentialsApi
-from micronova.identity.api_grants import GrantsApi
-from micronova.identity.api_projects import ProjectsApi
-from micronova.identity.api_roles import RolesApi
-from micronova.identity.api_users import UsersApi
+from micronova.identity.api.auth import AuthApi
+from micronova.identity.api.catalog import CatalogApi
+from micronova.identity.api.credentials import CredentialsApi
+from micronova.identity.api.grants import GrantsApi
+from micronova.identity.api.projects import ProjectsApi
+from micronova.identity.api.roles import RolesApi
+from micronova.identity.api.users import UsersApi
 from micronova.identity.manager import IdentityManager
 
 VERSION = "v3.14"

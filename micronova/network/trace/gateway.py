@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from micronova.network.db import FloatingIp, Port
 from micronova.network.driver import RouterSpec
-from micronova.network.trace_ends import delivered, handed, service, wire
-from micronova.network.trace_filters import DROPPED, PASSES, Hop, Side, within
-from micronova.network.trace_scene import Flow, Scene, host_of, own_addresses, subnet_of
+from micronova.network.trace.ends import delivered, handed, service, wire
+from micronova.network.trace.filters import DROPPED, PASSES, Hop, Side, within
+from micronova.network.trace.scene import Flow, Scene, host_of, own_addresses, subnet_of
 
 
 def gateway(flow: Flow) -> Iterator[Hop]:

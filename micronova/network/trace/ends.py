@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from micronova.network.db import Network, Port
-from micronova.network.trace_filters import DROPPED, PASSES, Hop, judged, within
-from micronova.network.trace_scene import Flow, next_hop, own_addresses, subnet_of
+from micronova.network.trace.filters import DROPPED, PASSES, Hop, judged, within
+from micronova.network.trace.scene import Flow, next_hop, own_addresses, subnet_of
 
 SERVED = {("udp", 53), ("tcp", 53), ("udp", 67), ("udp", 547)}
 """What a gateway answers besides ping: DNS and DHCP."""

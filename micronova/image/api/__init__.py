@@ -13,9 +13,9 @@ from typing import Any
 from micronova.errors import Error, NotFound
 from micronova.http import Answer, Api, Request, Route
 from micronova.image import schemas
-from micronova.image.api_data import IMPORT_METHODS, DataApi
-from micronova.image.api_images import ImagesApi
-from micronova.image.api_members import MembersApi
+from micronova.image.api.data import IMPORT_METHODS, DataApi
+from micronova.image.api.images import ImagesApi
+from micronova.image.api.members import MembersApi
 from micronova.image.manager import ImageManager
 from micronova.options import Options
 

@@ -15,28 +15,23 @@ from urllib.parse import urlencode
 from micronova import http
 from micronova.errors import Error
 from micronova.http import Answer, Api, Request, Route
-from micronova.network import (
-    api_about,
-    api_agents,
-    api_qos,
-    api_quotas,
-    api_routers,
-    api_services,
-    api_topologies,
-    api_trunks,
-    checks,
-    listing,
-    reading,
-    wire,
-    wire_address_groups,
-    wire_qos,
-    wire_trunks,
-)
+from micronova.network import checks, listing, reading, wire
+from micronova.network.api import about as api_about
+from micronova.network.api import agents as api_agents
+from micronova.network.api import qos as api_qos
+from micronova.network.api import quotas as api_quotas
+from micronova.network.api import routers as api_routers
+from micronova.network.api import services as api_services
+from micronova.network.api import topologies as api_topologies
+from micronova.network.api import trunks as api_trunks
 from micronova.network.attributes import Asked, for_create, for_update
 from micronova.network.collection import Collection, Found
 from micronova.network.manager import NetworkManager
 from micronova.network.nested import Nested
 from micronova.network.refusals import STATUSES, bad, refusal
+from micronova.network.wire import address_groups as wire_address_groups
+from micronova.network.wire import qos as wire_qos
+from micronova.network.wire import trunks as wire_trunks
 from micronova.options import Options
 
 PREFIX = "/network"

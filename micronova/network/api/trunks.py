@@ -9,13 +9,14 @@ GET /v2.0/trunks/ID/get_subports -> 200 {"sub_ports": […]}
 from typing import Any
 
 from micronova.http import Request, Route
-from micronova.network import reading, wire_trunks
+from micronova.network import reading
 from micronova.network.checks import Check
 from micronova.network.collection import Found
 from micronova.network.db import Trunk
 from micronova.network.manager import NetworkManager
 from micronova.network.refusals import bad, wrong
 from micronova.network.resources.trunks import named_ports, sub_ports
+from micronova.network.wire import trunks as wire_trunks
 
 
 def routes(manager: NetworkManager) -> list[Route]:
