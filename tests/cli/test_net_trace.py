@@ -24,6 +24,7 @@ def cloud(tmp_path):
         ask("down", "--erase")
 
 
+@pytest.mark.slow
 def test_a_packet_is_traced_from_a_server_by_name_and_the_exit_code_tells(cloud):
     words = ("net", "trace", "hello", "192.0.2.1")
     passed = cloud(*words)
