@@ -17,6 +17,7 @@ from micronova.clock import Clock
 from micronova.context import Context
 from micronova.errors import BadRequest, Error, NotFound, TooLarge, Unauthorized
 from micronova.microversion import Microversions, Version
+from micronova.routing import Router
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -203,7 +204,8 @@ class Front:
         self._authenticate = authenticate
         self._clock = clock
         self._apis = sorted(apis, key=lambda api: len(api.prefix), reverse=True)
-        self.app = falcon.asgi.App()
+        self._router = Router()
+        self.app = falcon.asgi.App(router=self._router)
         self.app.req_options.strip_url_path_trailing_slash = True
         self.app.add_error_handler(falcon.HTTPError, self._unrouted)
         self.app.add_error_handler(Exception, self._broken)
@@ -214,8 +216,7 @@ class Front:
         paths: dict[str, Resource] = {}
         for route in api.routes:
             paths.setdefault(route.path, Resource()).add(route, self._responder(api, route))
-        for path, resource in paths.items():
-            self.app.add_route((api.prefix + path) or "/", resource)
+        self._router.mount(api.prefix, paths)
 
     def _responder(self, api: Api, route: Route) -> Callable[..., Awaitable[None]]:
         async def respond(req: falcon.asgi.Request, resp: falcon.asgi.Response, **path: str) -> None:
