@@ -17,7 +17,7 @@ from micronova.clock import Clock
 from micronova.context import Context
 from micronova.errors import BadRequest, Error, NotFound, TooLarge, Unauthorized
 from micronova.microversion import Microversions, Version
-from micronova.routing import Router
+from micronova.routing import Router, Tables
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -197,14 +197,16 @@ class Front:
         *,
         public_url: str = "",
         max_body_bytes: int = 1_048_576,
+        tables: Tables | None = None,
     ) -> None:
+        """`tables` are routing tables to share with other applications of this process."""
         self.policy = policy
         self.public_url = public_url.rstrip("/")
         self.max_body_bytes = max_body_bytes
         self._authenticate = authenticate
         self._clock = clock
         self._apis = sorted(apis, key=lambda api: len(api.prefix), reverse=True)
-        self._router = Router()
+        self._router = Router(tables)
         self.app = falcon.asgi.App(router=self._router)
         self.app.req_options.strip_url_path_trailing_slash = True
         self.app.add_error_handler(falcon.HTTPError, self._unrouted)

@@ -1,21 +1,38 @@
 """Which handler answers a path: one routing table an API, made when the API is first asked for.
 
-A table follows from the paths alone, and making one takes longer than all else of an application's start. So it is
-made once for the same paths, however many clouds a process holds; what answers is each application's own.
+A table follows from the paths alone, and making one takes longer than all else of an application's start. So
+applications of one process may share tables; what answers is each one's own.
 """
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
 from falcon.routing import CompiledRouter, map_http_methods, set_default_responders
 
 
+class Tables:
+    """Routing tables by the paths they know, made when first asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, ...], CompiledRouter] = {}
+
+    def of(self, templates: tuple[str, ...]) -> CompiledRouter:
+        """The table of these paths."""
+        table = self._made.get(templates)
+        if table is None:
+            table, place = CompiledRouter(), _Place()
+            for template in templates:
+                table.add_route(template, place, _asgi=True)
+            self._made[templates] = table
+        return table
+
+
 class Router(CompiledRouter):
     """What Falcon asks for the resource of a path. Paths are told by prefix, the longest that fits decides."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: Tables | None = None) -> None:
         super().__init__()
+        self._tables = tables or Tables()
         self._resources: dict[str, Mapping[str, object]] = {}
         self._prefixes: list[str] = []
         self._methods: dict[str, dict[str, Any]] = {}
@@ -30,7 +47,7 @@ class Router(CompiledRouter):
         for prefix in self._prefixes:
             if uri == prefix or uri.startswith(f"{prefix}/"):
                 there = self._resources[prefix]
-                found = _table(tuple(there)).find(uri, req=req)
+                found = self._tables.of(tuple(there)).find(uri, req=req)
                 if found is None:
                     return None
                 template = found[3] or ""
@@ -50,11 +67,3 @@ class _Place:
 
     async def on_get(self, req: Any, resp: Any, **path: str) -> None:
         """Never asked."""
-
-
-@functools.cache
-def _table(templates: tuple[str, ...]) -> CompiledRouter:
-    table, place = CompiledRouter(), _Place()
-    for template in templates:
-        table.add_route(template, place, _asgi=True)
-    return table

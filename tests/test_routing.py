@@ -1,6 +1,8 @@
 """Paths find what answers them, in applications that share routing tables and in those that don't."""
 
-from micronova.routing import Router
+from micronova.routing import Router, Tables
+
+TABLES = Tables()
 
 
 class Place:
@@ -11,7 +13,7 @@ class Place:
 
 
 def router() -> Router:
-    made = Router()
+    made = Router(TABLES)
     for prefix in ("/image", "/image/v2", ""):
         made.mount(prefix, {"": Place(prefix), "/{id}": Place(f"{prefix} one"), "/{id}/file": Place("file")})
     return made

@@ -5,6 +5,7 @@ from typing import Any
 
 import falcon.testing
 import msgspec
+from routing_tables import TABLES
 
 from micronova import heartbeat
 from micronova.clock import SystemClock
@@ -69,7 +70,7 @@ class World:
         self.scheduler = SchedulerManager(self.runtime)
         routes = api_hosts.routes(self.scheduler, _project_exists)
         api = Api(name="compute", prefix="/compute", routes=routes, render=_render, microversions=MICROVERSIONS)
-        self.front = Front([api], _authenticate, Policy(RULES), self.clock)
+        self.front = Front([api], _authenticate, Policy(RULES), self.clock, tables=TABLES)
 
     async def ask(
         self, what: str, body: Any = None, *, who: str = "admin", version: str = "2.96", query: str = ""

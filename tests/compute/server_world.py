@@ -8,6 +8,7 @@ from typing import Any
 
 import falcon.testing
 import msgspec
+from routing_tables import TABLES
 
 from micronova.clock import SystemClock
 from micronova.compute import api
@@ -141,7 +142,7 @@ class ServerWorld:
         self.hosts: dict[str, Host] = {}
         self.api = Host(self, "api")
         self.compute = self.api.compute
-        self.front = Front([api.api(self.compute)], _authenticate, self.policy, self.clock)
+        self.front = Front([api.api(self.compute)], _authenticate, self.policy, self.clock, tables=TABLES)
         self.image_id = ""
         self.network_id = ""
 

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from routing_tables import TABLES
+
 from micronova.clock import SystemClock
 from micronova.context import admin_context
 from micronova.db import Tx
@@ -45,7 +47,7 @@ class Cloud(Client):
         self.clock = MovableClock()
         self.runtime = ground(*ROWS, clock=self.clock, state=str(folder))
         self.manager = self.another()
-        front = Front([api(self.manager)], self.manager.authenticate, self.manager.policy, self.clock)
+        front = Front([api(self.manager)], self.manager.authenticate, self.manager.policy, self.clock, tables=TABLES)
         super().__init__(front)
         self.ctx = admin_context(self.clock)
         self.demo = ""

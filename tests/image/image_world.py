@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from routing_tables import TABLES
+
 from micronova.context import Context
 from micronova.errors import Unauthorized
 from micronova.http import Front
@@ -165,7 +167,7 @@ class World:
         self.images = ImageManager(runtime, driver=store, policy=self.policy)
         self.service = Service(runtime, [self.images])
         routes = api(self.images, runtime.config.options)
-        self.front = Front([routes], authenticate, self.policy, runtime.clock)
+        self.front = Front([routes], authenticate, self.policy, runtime.clock, tables=TABLES)
         self.client = Client(self.front)
 
     def another(self, host: str, store: FakeStore) -> ImageManager:

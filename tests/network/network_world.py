@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from routing_tables import TABLES
+
 from micronova.clock import Clock
 from micronova.context import Context
 from micronova.errors import Unauthorized
@@ -91,7 +93,7 @@ class Room:
         self.hosts = {name: Host(runtime, name, carriers) for name in names}
         self.manager = self.hosts[names[0]].manager
         self.driver = self.hosts[names[0]].driver
-        front = Front([api(self.manager, runtime.config.options)], authenticate, POLICY, runtime.clock)
+        front = Front([api(self.manager, runtime.config.options)], authenticate, POLICY, runtime.clock, tables=TABLES)
         self.client = Client(front, "alice")
 
     async def call(self, method: str, path: str, body: Any = None, *, token: str | None = None, **headers: str) -> Any:

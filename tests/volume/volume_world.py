@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from routing_tables import TABLES
+
 from micronova.context import Context
 from micronova.errors import Unauthorized
 from micronova.http import Front
@@ -113,7 +115,7 @@ class World:
     def client(self) -> Client:
         """The API; made when it is asked, for its many routes take a while."""
         made = api(self.volumes, self.runtime.config.options)
-        return Client(Front([made], authenticate, POLICY, self.runtime.clock), "alice")
+        return Client(Front([made], authenticate, POLICY, self.runtime.clock, tables=TABLES), "alice")
 
     async def ask(
         self, what: str, body: Any = None, *, who: str = "alice", version: str = "3.70", status: int | None = None
