@@ -39,6 +39,7 @@ while :; do
         echo 3 > /proc/sys/vm/drop_caches
         echo "left $serial with $size sectors: $(sum $dev)."
     done
+    [ "$there" = "$last" ] || echo "has$there."
     last="$there"
     sleep 1
 done
@@ -88,6 +89,15 @@ class Volumes:
             return seen if len(seen) >= times else []
 
         return wait_for(found, SEEN, every=0.5, said=f"{pattern} on the console")
+
+    def lost(self, server: str, volume: str) -> None:
+        """The guest has noticed that the volume is gone: if it came back at once, the guest could not tell."""
+
+        def gone() -> bool:
+            has = re.findall(r"has( <.*)\.", self.session.console(server))
+            return bool(has) and volume[:20] not in has[-1]
+
+        wait_for(gone, SEEN, every=0.5, said="the guest noticing")
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +159,7 @@ def test_what_a_guest_wrote_on_a_volume_stays_there(own: Volumes) -> None:
     assert find_processes("qemu-system", server) == [guest]
     again.detach(server, data)
     assert find_processes("qemu-storage-daemon", data) == []
+    again.lost(server, data)
     again.attach(server, data)
     back, third = sums(again, server, data, 2, 2 * GIB // 512)
 
@@ -199,6 +210,7 @@ def test_an_encrypted_volume_is_opened_for_its_guest(own: Volumes) -> None:
     serial = data[:20]
     _, first = own.told(server, rf"(?:came|left) {serial} with \d+ sectors(?: as \S+)?: (\w+)\.", 2)
     own.detach(server, data)
+    own.lost(server, data)
     own.attach(server, data)
     again = own.told(server, rf"came {serial} with \d+ sectors as \S+: (\w+)\.", 2)[-1]
 
