@@ -59,7 +59,7 @@ async def _stop_guests(loaded: Config, *, erase: bool) -> None:
     """Stop this host's guests; with `erase` remove them and everything the drivers made."""
     from micronova.clock import SystemClock
     from micronova.plugins import Plugins
-    from micronova.wiring import make_driver
+    from micronova.wiring import make_driver, make_volume_drivers
 
     installed, clock = Plugins(), SystemClock()
     compute = make_driver(loaded, "compute", clock, installed)
@@ -75,5 +75,8 @@ async def _stop_guests(loaded: Config, *, erase: bool) -> None:
         click.echo(f"{'removed' if erase else 'stopped'} {len(guests)} guests")
     if erase:
         await network.erase()
+        for backend in make_volume_drivers(loaded, clock, installed).values():
+            await backend.erase()
+            await backend.close()
     await compute.close()
     await network.close()
