@@ -1,11 +1,13 @@
 """The DHCP server of a network that died: another takes its place, and nobody else is taken for it."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from netlab import until
+from linux_guests import network, plug, port
+from netlab import Lab, until
 from test_linux_network import NETWORK, servers, start
 
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
@@ -46,3 +48,23 @@ async def test_a_process_with_the_number_of_a_dead_server_is_left_alone(
     finally:
         bystander.kill()
         bystander.communicate()
+
+
+async def test_a_lease_that_the_server_has_not_written_down_yet_is_waited_for(
+    lab: Lab, driver: LinuxNetworkDriver
+) -> None:
+    """It answers a guest first; who read its file in between would never give that lease back."""
+    await driver.ensure_network(network())
+    spec = port("a", 11)
+    await plug(lab, driver, spec)
+    [server] = lab.processes("dnsmasq")
+    os.kill(server, signal.SIGSTOP)
+
+    try:
+        removal = asyncio.create_task(driver.remove_port(spec.id))
+        done, _ = await asyncio.wait([removal], timeout=1)
+
+        assert not done
+    finally:
+        os.kill(server, signal.SIGCONT)
+    await removal

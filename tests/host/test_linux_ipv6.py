@@ -188,11 +188,12 @@ async def test_ipv6_leases_outlive_a_server_that_died(lab: Lab, driver: LinuxNet
     await driver.ensure_network(with_ipv6("dhcpv6-stateful"))
     spec = stateful("a", 11, f"{PREFIX}a1")
     dhcp6.lease(await leasing(lab, driver, spec))
+    [file] = Path("/run", Names("mn", lab.folder / "network").cloud).glob("*/leases")
+    until(lambda: f"{PREFIX}a1" in file.read_text())
     [server] = lab.processes("dnsmasq")
     os.kill(server, signal.SIGKILL)
     until(lambda: not lab.processes("dnsmasq"))
 
     await driver.ensure_network(with_ipv6("dhcpv6-stateful"))
 
-    [file] = Path("/run", Names("mn", lab.folder / "network").cloud).glob("*/leases")
     until(lambda: f"{PREFIX}a1" in file.read_text())

@@ -7,10 +7,13 @@ which nobody is answered, and who asks asks again.
 
 It outlives us. It is ours when the command line of the process names our configuration file and the process lives in
 the network's namespace; a process number alone proves nothing. Leases follow the specification: what dnsmasq has
-leased and the specification no longer has is released, else dnsmasq would keep the address from its next owner.
+leased and the specification no longer has is released, else dnsmasq would keep the address from its next owner. It
+writes down what it leased after it told the guest: before its file is believed, it is asked something, since what it
+does comes one after the other.
 """
 
 import asyncio
+import contextlib
 import grp
 import ipaddress
 import logging
@@ -18,6 +21,8 @@ import os
 import select
 import shutil
 import signal
+import socket
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -34,6 +39,8 @@ ADVERTISED_EVERY, ADVERTISED_FOR = 60, 1800  # seconds; who asks is answered at 
 IPV6_MODES = {"slaac": "ra-only", "dhcpv6-stateless": "ra-stateless", "dhcpv6-stateful": "static"}
 STOP_MILLISECONDS = 3000
 NO_BINDING = 3  # RFC 8415 section 21.13: the server gave the lease up by itself meanwhile
+QUESTIONS, ANSWER_SECONDS = 5, 1.0
+VERSION_QUERY = struct.pack("!6H", 0x6D6E, 0, 1, 0, 0, 0) + b"\x07version\x04bind\x00" + struct.pack("!2H", 16, 3)
 RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 
 Pair = tuple[str, str]
@@ -134,6 +141,7 @@ class Dnsmasq:
         if pid is None:
             return
         _signal(pid, signal.SIGHUP)
+        await self._caught_up()
         path = self._folder / "leases"
         with refused("reading DHCP leases"):
             lines = path.read_text().splitlines() if path.exists() else []
@@ -158,6 +166,12 @@ class Dnsmasq:
             argv = ["dhcp_release6", "-n", "gw", "-a", pair[1], "-i", association, "-c", client, "-s", server]
             await run(namespace.inside(self._namespace, argv), ok=(0, NO_BINDING))
 
+    async def _caught_up(self) -> None:
+        """What the server was doing when this was called is done, and in its files."""
+        answered = await asyncio.to_thread(namespace.in_namespace, self._namespace, _server_answers)
+        if not answered:
+            LOG.warning("%s: the DHCP server does not answer; a lease may stay until it expires", self._folder.name)
+
     def _pid(self) -> int | None:
         try:
             pid = int((self._folder / "pid").read_text())
@@ -171,7 +185,6 @@ class Dnsmasq:
         lines = [
             "bind-interfaces",
             "interface=gw",
-            "except-interface=lo",
             "no-hosts",
             "no-ping",
             "dhcp-authoritative",
@@ -250,6 +263,18 @@ def _pair(line: str) -> Pair | None:
     """MAC and address of a line of dnsmasq's lease file: expiry, MAC, address, name, client id."""
     words = line.split()
     return (words[1].lower(), words[2]) if len(words) == 5 else None
+
+
+def _server_answers() -> bool:
+    """Whether the server of this namespace says something to a question (RFC 1035) that needs nobody else."""
+    for _ in range(QUESTIONS):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+            wire.settimeout(ANSWER_SECONDS)
+            with contextlib.suppress(OSError):
+                wire.connect(("127.0.0.1", 53))
+                wire.send(VERSION_QUERY)
+                return bool(wire.recv(512))
+    return False
 
 
 def _command_line(pid: int) -> list[bytes]:
