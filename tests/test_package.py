@@ -77,9 +77,10 @@ def test_the_wheel_holds_the_migrations_and_nothing_but_the_package(wheel):
     names = ZipFile(wheel).namelist()
 
     assert "micronova/db/migrations/env.py" in names
-    assert {file.name for file in (ROOT / "micronova/db/migrations/versions").glob("*.py")} == {
-        name.rsplit("/", 1)[1] for name in names if "migrations/versions/" in name
-    }
+    for folder in ("micronova/db/migrations/versions", "micronova/db/migrations/pieces"):
+        assert {file.name for file in (ROOT / folder).glob("*.py")} == {
+            name.rsplit("/", 1)[1] for name in names if name.startswith(f"{folder}/")
+        }
     assert {"micronova", f"micronova-{__version__}.dist-info"} == {name.split("/")[0] for name in names}
     assert [] == [name for name in names if name.endswith((".pyc", ".db", ".log"))]
 

@@ -5,10 +5,12 @@ a plug-in's manager (its ROWS) are made when they are missing; how they change f
 """
 
 import contextlib
+import importlib.util
 import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import sqlalchemy as sa
 
@@ -141,6 +143,22 @@ def _statements(engine: Engine, rows: Sequence[type[Row]]) -> list[str]:
 def known_revisions() -> frozenset[str]:
     """Every revision this version can start from: migration files are called NNNN_what.py."""
     return frozenset(file.name.partition("_")[0] for file in (FOLDER / "versions").glob("[0-9]*_*.py"))
+
+
+def pieces(revision: str, *names: str) -> list[ModuleType]:
+    """The modules NNNN_name.py in migrations/pieces that make up a migration; each has upgrade() and downgrade().
+
+    They lie beside versions/ because alembic takes whatever is in there for a migration.
+    """
+    found = []
+    for name in names:
+        spec = importlib.util.spec_from_file_location(name, FOLDER / "pieces" / f"{revision}_{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found.append(module)
+    return found
 
 
 def upgrade_now(config: Config, revision: str = "head", *, down: bool = False) -> None:

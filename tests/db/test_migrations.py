@@ -27,6 +27,9 @@ class LaterThing(Thing, frozen=True, kw_only=True):
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("owner", "at"),)
 
     colour: str | None = None
+    price: int = 7
+    sold: bool = False
+    parts: tuple[str, ...] = ("screw",)
 
 
 class Other(Row, frozen=True, kw_only=True):
@@ -101,6 +104,31 @@ def empty(place):
     engine.dispose()
 
 
+def add_a_row_to_each_empty_table(place):
+    numbers = counts(place)
+    engine = sa.create_engine(place.url.replace("postgresql://", "postgresql+psycopg://"))
+    found = sa.MetaData()
+    found.reflect(engine)
+    with engine.begin() as connection:
+        for table in found.tables.values():
+            if not numbers[table.name]:
+                kinds = {column.name: column.type for column in table.columns}
+                values = {name: "x" if isinstance(kind, sa.String) else 1 for name, kind in kinds.items()}
+                values |= {name: True for name, kind in kinds.items() if isinstance(kind, sa.Boolean)}
+                connection.execute(table.insert().values(values))
+    engine.dispose()
+
+
+def counts(place):
+    """How many rows each table holds."""
+    engine = sa.create_engine(place.url.replace("postgresql://", "postgresql+psycopg://"))
+    names = sa.inspect(engine).get_table_names()
+    with engine.connect() as connection:
+        numbers = {name: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name))) for name in names}
+    engine.dispose()
+    return numbers
+
+
 def test_all_migrations_in_a_row_make_what_an_empty_database_gets_at_once(version, place):
     version.release(FIRST, "First tables")
     version.release(SECOND, "Colours")
@@ -134,6 +162,26 @@ def test_no_difference_makes_no_migration(version):
     assert write_migration(FIRST, "Nothing") is None
 
 
+def test_a_column_that_nobody_can_fill_is_refused(version):
+    class Required(Thing, frozen=True, kw_only=True):
+        weight: int
+
+    version.release(FIRST, "First tables")
+
+    with pytest.raises(SystemExit, match=r"things.weight needs a default"):
+        write_migration((*wiring.CORE, Required, Quiet), "Weights")
+
+
+def test_a_migration_has_a_piece_per_room_and_a_long_one_is_cut(version, place):
+    if place.kind != "file":
+        pytest.skip("the files are the same")
+    version.release(wiring.ROWS, "Everything")
+
+    texts = {file.name: file.read_text() for file in (migrate.FOLDER / "pieces").iterdir()}
+    assert {"0001_core.py", "0001_image.py", "0001_network_trunks.py"} < set(texts)
+    assert [] == [name for name, text in texts.items() if text.count("\n") > 400]
+
+
 async def test_an_upgrade_keeps_what_was_there(version, place, clock, ctx):
     version.release(FIRST, "First tables")
     migrate.prepare(version.config, upgrade=False)
@@ -147,6 +195,7 @@ async def test_an_upgrade_keeps_what_was_there(version, place, clock, ctx):
     with closing(Database(place.connect(), clock)) as db:
         (thing,) = await db.read(lambda tx: tx.find(LaterThing))
         assert ("old", {"a": "b"}, None) == (thing.name, thing.labels, thing.colour)
+        assert (7, False, ("screw",)) == (thing.price, thing.sold, thing.parts)
         await db.write(lambda tx: tx.change(thing, colour="blue"), ctx, why="after")
 
 
@@ -232,8 +281,11 @@ released = pytest.mark.skipif(
 
 
 @released
-def test_the_released_migrations_make_todays_tables(place, tmp_path):
-    migrate.run(place.url, "head")
+def test_the_released_migrations_make_todays_tables_whatever_they_hold(place, tmp_path):
+    for revision in sorted(migrate.known_revisions()):
+        migrate.run(place.url, revision)
+        add_a_row_to_each_empty_table(place)
+    assert {1} == set(counts(place).values())
     in_a_row = shape(place.url)
     migrate.run(place.url, "base", down=True)
     empty(place)
