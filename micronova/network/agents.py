@@ -68,7 +68,7 @@ class Agents(Collection[Agent]):
                 if row.agent_type not in [part.agent_type for part in parts]:
                     self.erase(tx, ctx, row)
             for part in parts:
-                self._record(tx, host, part)
+                self._record(tx, ctx, host, part)
 
         await self.room.db.write(record, ctx, why="the host says what it serves")
 
@@ -91,6 +91,10 @@ class Agents(Collection[Agent]):
         """The agents with what is known of their hosts now."""
         lives = self._lives(tx) if rows else {}
         return Found(list(rows), {row.id: [lives.get(row.host, Life())] for row in rows})
+
+    def insert(self, tx: Tx, ctx: Context, values: Values) -> Agent:
+        """Store one of a host that says so; nobody asks for one."""
+        return tx.insert(Agent(**self.standard(tx, values)))
 
     def alter(self, tx: Tx, ctx: Context, row: Agent, values: Values) -> Agent:
         """Store the new values; its host follows when it is switched on or off."""
@@ -120,13 +124,13 @@ class Agents(Collection[Agent]):
             there[part.agent_type].availability_zone == self.room.zone for part in parts
         )
 
-    def _record(self, tx: Tx, host: str, part: Part) -> None:
+    def _record(self, tx: Tx, ctx: Context, host: str, part: Part) -> None:
         row = tx.first(Agent, host=host, agent_type=part.agent_type)
         if row is not None:
             self.touch(tx, row, {"availability_zone": self.room.zone})
             return
         values = {**msgspec.structs.asdict(part), "host": host, "availability_zone": self.room.zone, "project_id": ""}
-        tx.insert(Agent(**self.standard(tx, values)))
+        self.insert(tx, ctx, values)
 
     def _lives(self, tx: Tx) -> dict[str, Life]:
         """What is known of each host that ever reported."""

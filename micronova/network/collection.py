@@ -3,6 +3,7 @@
 A subclass says what is particular: which rows a caller sees, what inserting, altering and erasing one means.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
@@ -15,7 +16,7 @@ from micronova.errors import Duplicate, NotFound
 from micronova.network import quotas
 from micronova.network.attributes import Asked, Resource, Values
 from micronova.network.db import Standard
-from micronova.network.refusals import bad, missing, refusal
+from micronova.network.refusals import bad, invalid, missing, refusal
 from micronova.network.room import Room
 
 R = TypeVar("R", bound=Standard)
@@ -48,7 +49,7 @@ class Found(msgspec.Struct, Generic[R], frozen=True):
     parts: dict[str, list[Any]] = {}
 
 
-class Collection(Generic[R]):
+class Collection(ABC, Generic[R]):
     """One kind of resource: everything the API does to it."""
 
     resource: ClassVar[Resource]
@@ -119,24 +120,24 @@ class Collection(Generic[R]):
         return {"project_id": row.project_id, "tenant_id": row.project_id}
 
     def related(self, tx: Tx, name: str, values: Sequence[str]) -> set[str]:
-        """Ids of rows to which something with one of these values belongs."""
-        raise NotImplementedError
+        """Ids of rows to which something with one of these values belongs. Raises BadRequest where nothing does."""
+        raise invalid(f"['{name}'] is invalid attribute for filtering")
 
     def further_rules(self, verb: str, values: Values) -> tuple[str, ...]:
         """Policy rules that follow from the values rather than from the attributes' names."""
         return ()
 
+    @abstractmethod
     def insert(self, tx: Tx, ctx: Context, values: Values) -> R:
         """Store a new one. Called after quota and policy."""
-        raise NotImplementedError
 
     def alter(self, tx: Tx, ctx: Context, row: R, values: Values) -> R:
         """Store new values and what follows from them."""
         return self.touch(tx, row, values)
 
+    @abstractmethod
     def erase(self, tx: Tx, ctx: Context, row: R) -> None:
         """Remove the row and what belongs to it alone. Raises InUse while others need it."""
-        raise NotImplementedError
 
     def new_target(self, tx: Tx, ctx: Context, values: Values) -> dict[str, Any]:
         """What policy rules may ask of a row that is to be."""

@@ -160,10 +160,6 @@ def size(pools: Iterable[Pool]) -> int:
     return sum(number(last) - number(first) + 1 for first, last in pools)
 
 
-def in_pools(pools: Iterable[Pool], ip: str) -> bool:
-    return any(number(first) <= number(ip) <= number(last) for first, last in pools)
-
-
 def free_within(first: int, taken: Sequence[int]) -> int:
     """The lowest number from `first` on that is not among `taken` (sorted, none below `first`)."""
     for at, value in enumerate(taken):

@@ -5,7 +5,8 @@ from typing import Any
 from micronova import http
 from micronova.http import Request
 from micronova.network import checks
-from micronova.network.refusals import bad, missing
+from micronova.network.checks import Check
+from micronova.network.refusals import bad, missing, wrong
 
 ROOT = "/v2.0"
 
@@ -19,6 +20,17 @@ async def object_of(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise bad("The request body is not a JSON object.")
     return body
+
+
+async def alone(request: Request, name: str, check: Check) -> Any:
+    """What the body, in which nothing else stands, says under this name, checked. Raises BadRequest."""
+    body = await object_of(request)
+    if set(body) != {name}:
+        raise bad(f"Unable to find '{name}' in request body")
+    try:
+        return check(body[name])
+    except ValueError as err:
+        raise wrong(name, str(err)) from err
 
 
 def id_of(request: Request, noun: str, part: str = "id") -> str:

@@ -6,7 +6,9 @@ there; the machine's own interfaces, routes and tables are out of its reach.
 
 import contextlib
 import ctypes
+import errno
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,6 +25,11 @@ from micronova.network.drivers.served.namespace import in_namespace
 NEEDED = ("ip", "nft", "nsenter", "dnsmasq", "dhcp_release", "busybox")
 OUTSIDE = "198.51.100.2"
 UPLINK = "198.51.100.1"
+PATIENT, BRIEF = 10.0, 0.6
+"""Seconds: what must come may take long on a busy machine, what must not come is waited for briefly."""
+_CARRIES = re.compile(
+    r"NO-CARRIER,|,LOWER_UP|,M-DOWN| state \S+| linkdown|\b(UP|DOWN|UNKNOWN|LOWERLAYERDOWN) +(?=[0-9a-f]{2}:)"
+)
 ETH_P_ALL = 0x0003
 CLONE_NEWNET = 0x40000000
 UDHCPC_SCRIPT = """#!/bin/sh
@@ -54,7 +61,12 @@ def sh(*argv: str, check: bool = True, wait: float = 20) -> str:
     return done.stdout
 
 
-def until(what: object, wait: float = 10) -> None:
+def steady(told: str) -> str:
+    """What `ip` told of interfaces and routes, without who carries just now: that the kernel finds in its own time."""
+    return _CARRIES.sub("", told)
+
+
+def until(what: object, wait: float = 20) -> None:
     """`what()` became true in time."""
     end = time.monotonic() + wait
     while time.monotonic() < end:
@@ -163,10 +175,19 @@ class Guest:
             return {}
         return dict(line.split("=", 1) for line in self._lease.read_text().splitlines() if "=" in line)
 
-    def pings(self, address: str, *, tries: int = 1) -> bool:
-        """Whether `address` answers."""
-        argv = ("busybox", "ping", "-c", str(tries), "-W", "1", address)
-        return " 0% packet loss" in self.run(*argv, check=False)
+    def reaches(self, address: str, port: int | None = None) -> bool:
+        """Whether `address` answers, or that port of it does: for what must be so, however busy the machine is."""
+        if port is not None:
+            return self.connects(address, port, wait=PATIENT)
+        end = time.monotonic() + PATIENT
+        while time.monotonic() < end:
+            if self.pings(address):
+                return True
+        return False
+
+    def pings(self, address: str) -> bool:
+        """Whether `address` answers at once: for what must not be so, or not yet."""
+        return " 0% packet loss" in self.run("busybox", "ping", "-c", "1", "-W", "1", address, check=False)
 
     def listens(self, port: int, address: str = "0.0.0.0") -> socket.socket:
         """A listening socket of the guest; close it."""
@@ -176,8 +197,8 @@ class Guest:
 
         return in_namespace(self.path, work)
 
-    def connects(self, address: str, port: int, *, wait: float = 1.0) -> bool:
-        """Whether a TCP connection comes about and carries bytes both ways, when somebody echoes, or opens at all."""
+    def connects(self, address: str, port: int, *, wait: float = BRIEF) -> bool:
+        """Whether a TCP connection comes about in time."""
         return connects(self.path, address, port, wait=wait)
 
     def packets(self, interface: str = "eth0") -> socket.socket:
@@ -185,15 +206,26 @@ class Guest:
         return in_namespace(self.path, lambda: _raw(interface))
 
 
-def connects(namespace: Path, address: str, port: int, *, wait: float = 1.0) -> bool:
-    """Whether a TCP connection from the namespace comes about."""
+def reaches(namespace: Path, address: str, port: int) -> bool:
+    """Whether a TCP connection from the namespace comes about, however busy the machine is."""
+    return connects(namespace, address, port, wait=PATIENT)
+
+
+def connects(namespace: Path, address: str, port: int, *, wait: float = BRIEF) -> bool:
+    """Whether a TCP connection from the namespace comes about in time."""
 
     def work() -> bool:
-        try:
-            socket.create_connection((address, port), timeout=wait).close()
-        except OSError:
-            return False
-        return True
+        end = time.monotonic() + wait
+        while (left := end - time.monotonic()) > 0:
+            try:
+                socket.create_connection((address, port), timeout=left).close()
+            except OSError as err:
+                if err.errno != errno.EHOSTUNREACH:
+                    return False
+                time.sleep(0.05)  # the kernel still holds against it that nobody answered before
+            else:
+                return True
+        return False
 
     return in_namespace(namespace, work)
 

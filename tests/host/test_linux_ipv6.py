@@ -12,7 +12,7 @@ import frames
 import msgspec
 import pytest
 from linux_guests import network, plug, port
-from netlab import Guest, Lab, arrives, until
+from netlab import PATIENT, Guest, Lab, arrives, until
 
 from micronova.errors import Rejected
 from micronova.network.driver import Lease, NetworkSpec, PortSpec, SubnetSpec
@@ -75,10 +75,10 @@ async def test_a_guest_gives_itself_an_address_and_finds_the_gateway(
         until(lambda guest=guest, spec=spec: has(guest, slaac(spec.mac), f"default via {gateway}"), 15)
         until(lambda guest=guest: not has(guest, "tentative"))
         assert not has(guest, "dadfailed")
-    assert pings6(guests[0], f"{PREFIX}1")
-    assert pings6(guests[0], slaac(b.mac))
+    until(lambda: pings6(guests[0], f"{PREFIX}1"))
+    until(lambda: pings6(guests[0], slaac(b.mac)))
     with guests[1].listens(80, "::"):
-        assert guests[0].connects(slaac(b.mac), 80)
+        assert guests[0].reaches(slaac(b.mac), 80)
 
 
 async def test_a_range_that_nobody_advertises_gives_no_address(lab: Lab, driver: LinuxNetworkDriver) -> None:
@@ -119,7 +119,7 @@ async def test_an_address_that_was_chosen_finds_neighbours_and_no_more(lab: Lab,
     with a.packets() as sender, b.packets() as receiver:
         for kind, body in ((135, bytes(4) + target + MARKER), (136, advertised), (133, bytes(4) + MARKER)):
             sender.send(frames.icmp6(ours, (CHOSEN, ALL_NODES), kind, body))
-            assert arrives(receiver, MARKER, wait=2), kind
+            assert arrives(receiver, MARKER, wait=PATIENT), kind
         sender.send(frames.icmp6(ours, (CHOSEN, ALL_NODES), 128, bytes(4) + MARKER))
         sender.send(frames.icmp6(("fa:16:3e:66:66:66", ALL_NODES_MAC), (CHOSEN, ALL_NODES), 135, bytes(20) + MARKER))
         assert not arrives(receiver, MARKER)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from netlab import Lab, sh
+from netlab import Lab, sh, steady
 
 from micronova.clock import SystemClock
 from micronova.errors import ConfigError, DriverError
@@ -150,7 +150,7 @@ async def test_repeating_leaves_the_server_and_the_interfaces_as_they_are(
     names = Names("mn", tmp_path / "network")
     await driver.ensure_network(NETWORK)
     await driver.ensure_port(PORT)
-    before = (servers(names), sh("ip", "-br", "link"), sh("ip", "route"))
+    before = (servers(names), steady(sh("ip", "-br", "link")), steady(sh("ip", "route")))
     restarted = LinuxNetworkDriver(tmp_path / "network", SystemClock())
 
     await restarted.init_host()
@@ -158,7 +158,7 @@ async def test_repeating_leaves_the_server_and_the_interfaces_as_they_are(
     await restarted.ensure_port(PORT)
     await restarted.close()
 
-    assert before == (servers(names), sh("ip", "-br", "link"), sh("ip", "route"))
+    assert before == (servers(names), steady(sh("ip", "-br", "link")), steady(sh("ip", "route")))
 
 
 async def test_a_namespace_that_lost_its_name_is_replaced(driver: LinuxNetworkDriver, tmp_path: Path) -> None:

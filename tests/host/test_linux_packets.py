@@ -8,7 +8,7 @@ import frames
 import msgspec
 import pytest
 from linux_guests import EGRESS, GATEWAY, PING, SSH, network, plug, port
-from netlab import OUTSIDE, UPLINK, Guest, Lab, arrives, connects, until
+from netlab import OUTSIDE, PATIENT, UPLINK, Guest, Lab, arrives, connects, reaches, until
 
 from micronova.network.driver import Lease, RuleSpec
 from micronova.network.drivers.linux.driver import LinuxNetworkDriver
@@ -98,11 +98,11 @@ async def test_what_rules_allow_passes_and_the_rest_is_silence(lab: Lab, driver:
     c = await plug(lab, driver, port("c", 13, rules=(PING,)))
 
     with b.listens(22), b.listens(80), a.listens(80):
-        assert a.pings("10.9.0.12")
-        assert a.connects("10.9.0.12", 22)
+        assert a.reaches("10.9.0.12")
+        assert a.reaches("10.9.0.12", 22)
         assert not a.connects("10.9.0.12", 80)
-        assert b.connects("10.9.0.11", 80)
-        assert a.pings("10.9.0.13")
+        assert b.reaches("10.9.0.11", 80)
+        assert a.reaches("10.9.0.13")
         assert not c.pings("10.9.0.11")
         assert not c.connects("10.9.0.11", 80)
 
@@ -117,7 +117,7 @@ async def test_without_rules_nothing_passes_but_dhcp_and_metadata(lab: Lab, driv
 
     with metadata:
         assert "10.9.0.11" == guest.dhcp()["ip"]
-        assert guest.connects("169.254.169.254", 80)
+        assert guest.reaches("169.254.169.254", 80)
         assert not guest.pings(GATEWAY)
         assert not guest.connects(OUTSIDE, 53)
 
@@ -126,13 +126,13 @@ async def test_other_rules_take_effect_and_connections_go_on(lab: Lab, driver: L
     await driver.ensure_network(network())
     a = await plug(lab, driver, port("a", 11))
     b = await plug(lab, driver, port("b", 12, rules=(*EGRESS, SSH)))
-    before = (a.pings("10.9.0.12"), a.pings("10.9.0.1"))
+    before = (a.pings("10.9.0.12"), a.reaches("10.9.0.1"))
 
     await driver.ensure_port(port("b", 12, rules=(*EGRESS, PING)))
 
     with b.listens(22):
         assert (False, True) == before
-        assert a.pings("10.9.0.12")
+        assert a.reaches("10.9.0.12")
         assert not a.connects("10.9.0.12", 22)
 
 
@@ -143,7 +143,7 @@ async def test_remotes_limit_who_may_come(lab: Lab, driver: LinuxNetworkDriver) 
     c = await plug(lab, driver, port("c", 13))
     await plug(lab, driver, port("b", 12, rules=(*EGRESS, only_a)))
 
-    assert a.pings("10.9.0.12")
+    assert a.reaches("10.9.0.12")
     assert not c.pings("10.9.0.12")
 
 
@@ -163,7 +163,7 @@ async def test_forged_frames_are_dropped(lab: Lab, driver: LinuxNetworkDriver) -
 
     with a.packets() as sender, b.packets() as receiver:
         sender.send(frames.udp4((a.mac, b.mac), ("10.9.0.11", "10.9.0.12"), ports, b"honest"))
-        assert arrives(receiver, b"honest", wait=2)
+        assert arrives(receiver, b"honest", wait=PATIENT)
         for frame in forged.values():
             sender.send(frame)
         assert not arrives(receiver, MARKER)
@@ -177,7 +177,7 @@ async def test_forged_arp_is_dropped(lab: Lab, driver: LinuxNetworkDriver) -> No
 
     with a.packets() as sender, b.packets() as receiver:
         sender.send(frames.arp(a.mac, a.mac, "10.9.0.11", "10.9.0.200"))
-        assert arrives(receiver, bytes([10, 9, 0, 200]), wait=2)
+        assert arrives(receiver, bytes([10, 9, 0, 200]), wait=PATIENT)
         sender.send(frames.arp(a.mac, a.mac, GATEWAY, "10.9.0.201"))
         sender.send(frames.arp(a.mac, other, "10.9.0.11", "10.9.0.201"))
         sender.send(frames.arp(other, other, "10.9.0.11", "10.9.0.201"))
@@ -203,7 +203,7 @@ async def test_forged_ipv6_is_dropped(lab: Lab, driver: LinuxNetworkDriver) -> N
 
     with a.packets() as sender, b.packets() as receiver:
         sender.send(frames.icmp6(ours, (own, all_nodes), 128, bytes(4) + b"honest"))
-        assert arrives(receiver, b"honest", wait=2)
+        assert arrives(receiver, b"honest", wait=PATIENT)
         for frame in forged:
             sender.send(frame)
         assert not arrives(receiver, MARKER)
@@ -218,8 +218,8 @@ async def test_an_unsecured_port_may_send_what_it_likes(lab: Lab, driver: LinuxN
 
     with a.packets() as sender, b.packets() as receiver:
         sender.send(frames.udp4(("fa:16:3e:66:66:66", b.mac), ("10.9.0.99", "10.9.0.12"), (1, 2), MARKER))
-        assert arrives(receiver, MARKER, wait=2)
-    assert a.pings("10.9.0.12")
+        assert arrives(receiver, MARKER, wait=PATIENT)
+    assert a.reaches("10.9.0.12")
 
 
 async def test_an_allowed_pair_may_be_used(lab: Lab, driver: LinuxNetworkDriver) -> None:
@@ -232,7 +232,7 @@ async def test_an_allowed_pair_may_be_used(lab: Lab, driver: LinuxNetworkDriver)
     with a.packets() as sender, b.packets() as receiver:
         for source, ip in ((a.mac, "10.9.0.70"), ("fa:16:3e:77:77:77", "10.9.0.200")):
             sender.send(frames.udp4((source, b.mac), (ip, "10.9.0.12"), (1, 2), MARKER))
-            assert arrives(receiver, MARKER, wait=2)
+            assert arrives(receiver, MARKER, wait=PATIENT)
         sender.send(frames.udp4(("fa:16:3e:77:77:77", b.mac), ("10.9.0.70", "10.9.0.12"), (1, 2), MARKER))
         assert not arrives(receiver, MARKER)
 
@@ -242,11 +242,11 @@ async def test_guests_reach_the_outside_as_the_host(lab: Lab, driver: LinuxNetwo
     a = await plug(lab, driver, port("a", 11))
     outside = Guest(lab.outside, lab.folder / "none", "")
 
-    assert a.pings(GATEWAY)
-    assert a.pings(OUTSIDE)
+    assert a.reaches(GATEWAY)
+    assert a.reaches(OUTSIDE)
     with outside.listens(80) as listener:
-        assert a.connects(OUTSIDE, 80)
-        listener.settimeout(2)
+        assert a.reaches(OUTSIDE, 80)
+        listener.settimeout(PATIENT)
         connection, peer = listener.accept()
         connection.close()
         assert UPLINK == peer[0]
@@ -260,7 +260,7 @@ async def test_the_host_reaches_guests_as_rules_allow_but_guests_not_the_host(
     host = Guest(lab.path("host"), lab.folder / "none", "")
 
     with a.listens(22), a.listens(80), host.listens(9999):
-        assert connects(lab.path("host"), "10.9.0.11", 22)
+        assert reaches(lab.path("host"), "10.9.0.11", 22)
         assert not connects(lab.path("host"), "10.9.0.11", 80)
         assert not a.connects(UPLINK, 9999)
         assert not a.pings(UPLINK)
@@ -285,10 +285,10 @@ async def test_networks_do_not_reach_each_other(lab: Lab, driver: LinuxNetworkDr
     other = await plug(lab, driver, b, gateway="10.8.0.1")
 
     with other.listens(22):
-        assert connects(lab.path("host"), "10.8.0.12", 22)
+        assert reaches(lab.path("host"), "10.8.0.12", 22)
         assert not a.pings("10.8.0.12")
         assert not a.connects("10.8.0.12", 22)
-        assert other.pings("10.8.0.1")
+        assert other.reaches("10.8.0.1")
 
 
 async def test_networks_with_the_same_addresses_live_side_by_side(lab: Lab, driver: LinuxNetworkDriver) -> None:
@@ -302,10 +302,10 @@ async def test_networks_with_the_same_addresses_live_side_by_side(lab: Lab, driv
     for guest, mine, other in ((guests[0], *sockets), (guests[1], *reversed(sockets))):
         assert mine is not None
         assert other is not None
-        assert guest.pings("10.9.0.12")
-        assert guest.pings(OUTSIDE)
-        assert guest.connects("169.254.169.254", 80)
-        mine.settimeout(2)
+        assert guest.reaches("10.9.0.12")
+        assert guest.reaches(OUTSIDE)
+        assert guest.reaches("169.254.169.254", 80)
+        mine.settimeout(PATIENT)
         other.settimeout(0.1)
         connection, peer = mine.accept()
         connection.close()
@@ -330,7 +330,7 @@ async def test_the_route_passes_on_when_the_first_of_two_equal_networks_goes(
         await driver.ensure_network(network("net-b"))
 
         assert not before
-        assert connects(lab.path("host"), "10.9.0.11", 22)
+        assert reaches(lab.path("host"), "10.9.0.11", 22)
 
 
 async def test_a_dead_dhcp_server_is_healed_while_connections_go_on(lab: Lab, driver: LinuxNetworkDriver) -> None:
@@ -363,7 +363,7 @@ async def test_a_network_without_a_gateway_has_dhcp_and_metadata_and_no_way_out(
 
         assert "10.9.0.11" == lease["ip"]
         assert "router" not in lease
-        assert guest.connects("169.254.169.254", 80)
+        assert guest.reaches("169.254.169.254", 80)
         assert not guest.pings(OUTSIDE)
 
 
@@ -373,7 +373,7 @@ async def test_a_network_without_nat_stays_inside(lab: Lab, driver: LinuxNetwork
 
     with a.listens(22):
         assert not a.pings(OUTSIDE)
-        assert connects(lab.path("host"), "10.9.0.11", 22)
+        assert reaches(lab.path("host"), "10.9.0.11", 22)
 
 
 async def test_a_port_that_is_down_hears_nothing(lab: Lab, driver: LinuxNetworkDriver) -> None:

@@ -6,12 +6,13 @@ import msgspec
 import pytest
 from linux_guests import network
 from nested import Machine
-from netlab import NEEDED, Lab, sh
+from netlab import NEEDED, Lab, sh, steady
 
 from micronova.clock import SystemClock
 from micronova.errors import DriverError, Rejected
 from micronova.network.driver import NetworkSpec, SegmentSpec
-from micronova.network.drivers.linux.driver import COMMANDS, LinuxNetworkDriver
+from micronova.network.drivers.linux.driver import LinuxNetworkDriver
+from micronova.network.drivers.served.driver import COMMANDS
 from micronova.network.drivers.served.segments import HostWires
 
 pytestmark = pytest.mark.host
@@ -58,12 +59,12 @@ async def test_a_missing_interface_is_told_and_nothing_is_left(
 ) -> None:
     driver = LinuxNetworkDriver(tmp_path, SystemClock(), wires=HostWires(interfaces=interface))
     await driver.init_host()
-    before = (sh("ip", "-o", "link"), sh("nft", "list", "ruleset"))
+    before = (steady(sh("ip", "-o", "link")), sh("nft", "list", "ruleset"))
 
     with pytest.raises(DriverError, match=said):
         await driver.ensure_network(on_vlan(5))
 
-    assert before == (sh("ip", "-o", "link"), sh("nft", "list", "ruleset"))
+    assert before == (steady(sh("ip", "-o", "link")), sh("nft", "list", "ruleset"))
     await driver.erase()
 
 
@@ -75,11 +76,11 @@ async def test_a_kernel_without_vlans_says_so_and_nothing_is_left(lab: Lab, tmp_
         pytest.skip("this kernel has VLANs")
     driver = LinuxNetworkDriver(tmp_path, SystemClock(), wires=HostWires(interfaces={"physnet1": "cable"}))
     await driver.init_host()
-    before = sh("ip", "-br", "link", "show", "type", "bridge")
+    before = steady(sh("ip", "-br", "link", "show", "type", "bridge"))
 
     with pytest.raises(DriverError, match="load the module 8021q"):
         await driver.ensure_network(on_vlan(5))
 
-    assert before == sh("ip", "-br", "link", "show", "type", "bridge")
+    assert before == steady(sh("ip", "-br", "link", "show", "type", "bridge"))
     assert [] == await driver.list_networks()
     await driver.erase()

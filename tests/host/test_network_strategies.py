@@ -5,7 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 
 import pytest
-from netlab import Lab, until
+from netlab import BRIEF, Lab, until
 from network.network_world import eventually
 from strategy_hosts import GATEWAY, Booted, Strategies, is_alive, need, talk
 from test_linux_routing import meets
@@ -57,7 +57,7 @@ async def test_guests_meet_where_groups_allow_and_again_after_a_partition(cloud:
     reached(two, one)
     until(lambda: meets(one.guest, closed.guest, closed.ip, 22) == one.ip, wait=PATIENCE)
     assert not one.guest.pings(closed.ip)
-    assert meets(one.guest, closed.guest, closed.ip, 80) is None
+    assert meets(one.guest, closed.guest, closed.ip, 80, wait=BRIEF) is None
     assert not closed.guest.pings(one.ip)
     with talk(one, two, 8080) as connection:
         late = await cut_while_a_guest_comes(cloud, network, one, two)

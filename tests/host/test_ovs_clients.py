@@ -6,7 +6,7 @@ import frames
 import msgspec
 import pytest
 from linux_guests import network, plug, port
-from netlab import Guest, Lab, arrives
+from netlab import PATIENT, Guest, Lab, arrives
 from ovs_lab import ovs_driver as ovs_driver
 
 from micronova.network.drivers.ovs.driver import OvsNetworkDriver
@@ -31,7 +31,7 @@ async def test_a_guest_asks_for_itself_only(lab: Lab, driver: OvsNetworkDriver) 
         card.send(asking(a, b.mac))
         assert not arrives(card, XID + b"\0\0\x80\0" + bytes(4) + b"\x0a\x09", wait=1)
         card.send(asking(a, a.mac))
-        assert arrives(card, XID + b"\0\0\x80\0" + bytes(4) + b"\x0a\x09", wait=5)
+        assert arrives(card, XID + b"\0\0\x80\0" + bytes(4) + b"\x0a\x09", wait=PATIENT)
 
 
 async def test_a_guest_without_security_asks_for_whom_it_likes(lab: Lab, driver: OvsNetworkDriver) -> None:
@@ -41,4 +41,4 @@ async def test_a_guest_without_security_asks_for_whom_it_likes(lab: Lab, driver:
 
     with a.packets() as card:
         card.send(asking(a, b.mac))
-        assert arrives(card, XID + b"\0\0\x80\0" + bytes(4) + b"\x0a\x09", wait=5)
+        assert arrives(card, XID + b"\0\0\x80\0" + bytes(4) + b"\x0a\x09", wait=PATIENT)

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 from linux_guests import EGRESS, PING, network, plug, port
-from netlab import Lab
+from netlab import BRIEF, PATIENT, Lab
 from ovs_lab import ovs_driver as ovs_driver
 from test_linux_groups import *  # noqa: F403
 from test_linux_groups import UDP
@@ -23,15 +23,16 @@ async def test_a_tightened_rule_ends_udp_too(lab: Lab, driver: OvsNetworkDriver)
 
     with server, client:
         server.bind(("10.9.0.12", 5000))
-        server.settimeout(5)
-        client.settimeout(0.6)
+        server.settimeout(PATIENT)
+        client.settimeout(PATIENT)
         client.connect(("10.9.0.12", 5000))
         client.send(b"hello")
         peer = server.recvfrom(10)[1]
         server.sendto(b"world", peer)
         answered = client.recv(10)
         await driver.ensure_port(port("b", 12, rules=(*EGRESS, PING)))
-        server.settimeout(0.6)
+        server.settimeout(BRIEF)
+        client.settimeout(BRIEF)
         client.send(b"again")
 
         assert b"world" == answered

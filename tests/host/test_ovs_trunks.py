@@ -4,7 +4,7 @@ import frames
 import msgspec
 import pytest
 from linux_guests import network, plug, port
-from netlab import Lab, arrives
+from netlab import PATIENT, Lab, arrives
 from ovs_lab import ovs_driver as ovs_driver
 from test_linux_trunks import carried
 
@@ -35,13 +35,13 @@ async def test_tagged_frames_are_of_the_port_with_that_tag(lab: Lab, driver: Ovs
 
     with guest.packets() as sender, other.packets() as receiver:
         sender.send(tagged(hello, 5))
-        assert arrives(receiver, MARKER, wait=2)
+        assert arrives(receiver, MARKER, wait=PATIENT)
         receiver.send(back)
-        assert arrives(sender, b"an answer", wait=2)
+        assert arrives(sender, b"an answer", wait=PATIENT)
         for what, frame in {"address": tagged(forged, 5), "tag": tagged(hello, 6), "none": hello}.items():
             sender.send(frame)
             assert not arrives(receiver, MARKER), what
-        assert guest.pings("10.9.0.1")
+        assert guest.reaches("10.9.0.1")
         assert {parent.id, sub.id, neighbour.id} == {facts.id for facts in await driver.list_ports()}
         await driver.remove_port(sub.id)
         sender.send(tagged(hello, 5))

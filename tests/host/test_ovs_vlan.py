@@ -6,7 +6,7 @@ import frames
 import msgspec
 import pytest
 from linux_guests import EGRESS, GATEWAY, PING, SSH, network, port
-from netlab import Guest, Lab, arrives, sh, until
+from netlab import PATIENT, Guest, Lab, arrives, sh, until
 from netpair import Pair, Site
 from ovs_lab import need_ovs
 from ovs_pair import OvsPair
@@ -44,7 +44,7 @@ async def test_guests_of_two_hosts_meet_where_rules_allow(pair: Pair) -> None:
     b = await guest(pair.there, on_vlan(network(), 101), port("b", 12, rules=(*EGRESS, PING, SSH)))
 
     with b.listens(80):
-        assert a.pings("10.9.0.12")
+        assert a.reaches("10.9.0.12")
         assert "10.9.0.11" == meets(a, b, "10.9.0.12", 22)
         assert not a.connects("10.9.0.12", 80)
         assert "10.9.0.12" == meets(b, a, "10.9.0.11")
@@ -57,8 +57,8 @@ async def test_different_vlans_do_not_meet(pair: Pair) -> None:
 
     assert not a.pings("10.9.0.12")
     assert not b.pings("10.9.0.13")
-    assert a.pings("10.9.0.13")
-    assert c.pings("10.9.0.11")
+    assert a.reaches("10.9.0.13")
+    assert c.reaches("10.9.0.11")
 
 
 async def test_each_guest_is_served_by_its_own_host(pair: Pair) -> None:
@@ -70,8 +70,8 @@ async def test_each_guest_is_served_by_its_own_host(pair: Pair) -> None:
 
     assert "10.9.0.11" == one.dhcp()["ip"]
     assert "10.9.0.12" == other.dhcp()["ip"]
-    assert one.pings(GATEWAY)
-    assert other.pings(GATEWAY)
+    assert one.reaches(GATEWAY)
+    assert other.reaches(GATEWAY)
 
 
 async def test_nothing_of_the_gateway_crosses(pair: Pair) -> None:
@@ -90,7 +90,7 @@ async def test_nothing_of_the_gateway_crosses(pair: Pair) -> None:
 
     with a.packets() as sender, b.packets() as receiver:
         sender.send(frames.udp4((a.mac, b.mac), ("10.9.0.11", "10.9.0.12"), (7000, 7001), b"honest"))
-        assert arrives(receiver, b"honest", wait=2)
+        assert arrives(receiver, b"honest", wait=PATIENT)
         for what, frame in forged.items():
             sender.send(frame)
             assert not arrives(receiver, MARKER, wait=0.2), what
@@ -99,7 +99,7 @@ async def test_nothing_of_the_gateway_crosses(pair: Pair) -> None:
 async def test_a_cut_wire_heals_by_itself(pair: Pair) -> None:
     a = await guest(pair.here, on_vlan(network(), 101), port("a", 11))
     await guest(pair.there, on_vlan(network(), 101), port("b", 12))
-    before = a.pings("10.9.0.12")
+    before = a.reaches("10.9.0.12")
 
     with pair.cut():
         assert not a.pings("10.9.0.12")

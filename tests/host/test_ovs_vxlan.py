@@ -6,7 +6,7 @@ import frames
 import msgspec
 import pytest
 from linux_guests import GATEWAY, port
-from netlab import Lab, arrives
+from netlab import PATIENT, Lab, arrives
 from netpair import Pair
 from ovs_lab import need_ovs
 from ovs_pair import OvsPair
@@ -41,7 +41,7 @@ async def test_nothing_of_the_gateway_crosses(pair: Pair) -> None:
 
     with one.packets() as sender, other.packets() as receiver:
         sender.send(frames.udp4((one.mac, other.mac), ("10.9.0.11", "10.9.0.12"), (7000, 7001), b"honest"))
-        assert arrives(receiver, b"honest", wait=2)
+        assert arrives(receiver, b"honest", wait=PATIENT)
         for what, frame in forged.items():
             sender.send(frame)
             assert not arrives(receiver, MARKER, wait=0.2), what

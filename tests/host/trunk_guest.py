@@ -46,11 +46,11 @@ async def tagged_frames_are_of_the_port_with_that_tag(lab: Lab, driver: LinuxNet
     await driver.ensure_port(spec)
 
     with other.listens(80), guest.listens(80):
-        assert guest.pings("10.8.0.14")
-        assert guest.pings("10.8.0.1")
+        assert guest.reaches("10.8.0.14")
+        assert guest.reaches("10.8.0.1")
         assert not connects(guest.path, "10.8.0.14", 80)  # the other's rules let nothing but pings in
         assert not connects(other.path, "10.8.0.13", 80)  # neither do its own
-    assert guest.pings("10.9.0.1")
+    assert guest.reaches("10.9.0.1")
     assert {PARENT.id, spec.id, "port-n"} == {facts.id for facts in await driver.list_ports()}
     print("ok tagged", flush=True)
 
@@ -68,12 +68,12 @@ async def what_is_not_its_own_is_dropped(lab: Lab, driver: LinuxNetworkDriver) -
 async def a_tag_is_changed_and_taken_off(lab: Lab, driver: LinuxNetworkDriver) -> None:
     guest = Guest(lab.path("port-a"), lab.folder / "none", PARENT.mac)
     await driver.ensure_port(carried(6))
-    assert guest.pings("10.8.0.14")
+    assert guest.reaches("10.8.0.14")
 
     await driver.remove_port(carried(6).id)
 
     assert not guest.pings("10.8.0.14")
-    assert guest.pings("10.9.0.1")
+    assert guest.reaches("10.9.0.1")
     await driver.ensure_port(carried(6))
     await driver.remove_port(PARENT.id)
     await driver.remove_port(carried(6).id)

@@ -30,12 +30,13 @@ from micronova.network.manager import NetworkManager
 from micronova.network.nested import Nested
 from micronova.network.refusals import STATUSES, bad, refusal
 from micronova.network.wire import address_groups as wire_address_groups
+from micronova.network.wire import operators as wire_operators
 from micronova.network.wire import qos as wire_qos
 from micronova.network.wire import trunks as wire_trunks
 from micronova.options import Options
 
 PREFIX = "/network"
-SHOW = {**wire.SHOW, **wire_qos.SHOW, **wire_trunks.SHOW, **wire_address_groups.SHOW}
+SHOW = {**wire.SHOW, **wire_operators.SHOW, **wire_qos.SHOW, **wire_trunks.SHOW, **wire_address_groups.SHOW}
 GENERIC = {
     "BadRequest": "HTTPBadRequest",
     "NotFound": "HTTPNotFound",

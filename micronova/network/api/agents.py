@@ -13,6 +13,7 @@ from micronova.network import checks, listing, reading, wire
 from micronova.network.hosting import AgentHosting
 from micronova.network.manager import NetworkManager
 from micronova.network.refusals import bad, missing, wrong
+from micronova.network.wire.operators import show_agent
 
 
 def routes(manager: NetworkManager) -> list[Route]:
@@ -44,11 +45,11 @@ class Handlers:
 
     async def subjects(self, request: Request) -> Any:
         found = await self._hosting.subjects_of(request.ctx, reading.id_of(request, "agent"))
-        return {f"{self._noun}s": self._shown(request, self._noun, found)}
+        return {f"{self._noun}s": self._shown(request, wire.SHOW[self._noun], found)}
 
     async def agents(self, request: Request) -> Any:
         found = await self._hosting.agents_of(request.ctx, reading.id_of(request, self._noun))
-        return {"agents": self._shown(request, "agent", found)}
+        return {"agents": self._shown(request, show_agent, found)}
 
     async def give(self, request: Request) -> Answer:
         name = f"{self._noun}_id"
@@ -69,7 +70,7 @@ class Handlers:
         await self._hosting.take(request.ctx, reading.id_of(request, "agent"), subject)
         return Answer(status=204)
 
-    def _shown(self, request: Request, noun: str, found: Any) -> list[dict[str, Any]]:
-        room, show, wanted = self._hosting.room, wire.SHOW[noun], listing.fields(request)
+    def _shown(self, request: Request, show: wire.Show, found: Any) -> list[dict[str, Any]]:
+        room, wanted = self._hosting.room, listing.fields(request)
         shown = [show(room, row, found.parts.get(row.id, ())) for row in found.rows]
         return [{name: value for name, value in one.items() if not wanted or name in wanted} for one in shown]

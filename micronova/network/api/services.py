@@ -13,7 +13,7 @@ from micronova.network import checks, listing, reading
 from micronova.network.collection import Search
 from micronova.network.db import Subnet
 from micronova.network.manager import NetworkManager
-from micronova.network.refusals import bad, wrong
+from micronova.network.refusals import bad
 from micronova.network.resources.address_groups import addresses, named_addresses
 from micronova.network.wire import address_groups as wire_address_groups
 
@@ -71,12 +71,7 @@ class Services:
         ]
 
     async def _change(self, request: Request, *, add: bool) -> Any:
-        id, body = reading.id_of(request, "address_group"), await reading.object_of(request)
-        if set(body) != {"addresses"}:
-            raise bad("Unable to find 'addresses' in request body")
-        try:
-            wanted = (addresses if add else named_addresses)(body["addresses"])
-        except ValueError as err:
-            raise wrong("addresses", str(err)) from err
+        id = reading.id_of(request, "address_group")
+        wanted = await reading.alone(request, "addresses", addresses if add else named_addresses)
         found = await self._manager.address_groups.change(request.ctx, id, wanted, add=add)
         return {"address_group": wire_address_groups.show_address_group(self._manager.room, found.rows[0], ())}

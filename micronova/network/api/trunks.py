@@ -10,11 +10,9 @@ from typing import Any
 
 from micronova.http import Request, Route
 from micronova.network import reading
-from micronova.network.checks import Check
 from micronova.network.collection import Found
 from micronova.network.db import Trunk
 from micronova.network.manager import NetworkManager
-from micronova.network.refusals import bad, wrong
 from micronova.network.resources.trunks import named_ports, sub_ports
 from micronova.network.wire import trunks as wire_trunks
 
@@ -37,11 +35,11 @@ class TrunkActions:
         self._trunks = manager.trunks
 
     async def add(self, request: Request) -> Any:
-        id, wanted = reading.id_of(request, "trunk"), await _asked(request, sub_ports)
+        id, wanted = reading.id_of(request, "trunk"), await reading.alone(request, "sub_ports", sub_ports)
         return self._shown(await self._trunks.add(request.ctx, id, wanted))
 
     async def remove(self, request: Request) -> Any:
-        id, wanted = reading.id_of(request, "trunk"), await _asked(request, named_ports)
+        id, wanted = reading.id_of(request, "trunk"), await reading.alone(request, "sub_ports", named_ports)
         return self._shown(await self._trunks.remove(request.ctx, id, wanted))
 
     async def get(self, request: Request) -> Any:
@@ -51,13 +49,3 @@ class TrunkActions:
     def _shown(self, found: Found[Trunk]) -> dict[str, Any]:
         row = found.rows[0]
         return wire_trunks.show_trunk(self._trunks.room, row, found.parts[row.id])
-
-
-async def _asked(request: Request, check: Check) -> Any:
-    body = await reading.object_of(request)
-    if set(body) != {"sub_ports"}:
-        raise bad("Unable to find 'sub_ports' in request body")
-    try:
-        return check(body["sub_ports"])
-    except ValueError as err:
-        raise wrong("sub_ports", str(err)) from err

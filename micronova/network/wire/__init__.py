@@ -25,7 +25,6 @@ from micronova.network.resources import PREFIX_LENGTHS
 from micronova.network.room import Room
 from micronova.network.security_rules import normalized
 from micronova.network.specs import hostname
-from micronova.network.wire.operators import show_agent, show_metering_label, show_metering_rule
 from micronova.policy import Policy
 
 Shown = dict[str, Any]
@@ -44,18 +43,22 @@ def hidden_from(policy: Policy, ctx: Context, noun: str) -> tuple[str, ...]:
     return tuple(name for name in HIDDEN.get(noun, ()) if not policy.allows(ctx, f"get_{noun}:{name}"))
 
 
-def standard(row: Standard) -> Shown:
+def owner(row: Standard) -> Shown:
+    return {"project_id": row.project_id, "tenant_id": row.project_id}
+
+
+def changes(row: Standard) -> Shown:
+    """When it came and changed, and how often."""
     return {
-        "id": row.id,
-        "name": row.name,
-        "description": row.description,
-        "project_id": row.project_id,
-        "tenant_id": row.project_id,
-        "tags": row.tags,
         "created_at": iso(row.created_at),
         "updated_at": iso(row.updated_at),
         "revision_number": row.revision,
     }
+
+
+def standard(row: Standard) -> Shown:
+    named = {"id": row.id, "name": row.name, "description": row.description}
+    return {**named, **owner(row), "tags": row.tags, **changes(row)}
 
 
 def show_network(room: Room, row: Network, parts: Sequence[Any]) -> Shown:
@@ -164,8 +167,7 @@ def show_security_group(room: Room, row: SecurityGroup, parts: Sequence[Any]) ->
 def show_security_group_rule(room: Room, row: Rule, parts: Sequence[Any]) -> Shown:
     return {
         "id": row.id,
-        "project_id": row.project_id,
-        "tenant_id": row.project_id,
+        **owner(row),
         "security_group_id": row.group_id,
         "direction": row.direction,
         "ethertype": row.ethertype,
@@ -178,9 +180,7 @@ def show_security_group_rule(room: Room, row: Rule, parts: Sequence[Any]) -> Sho
         "remote_address_group_id": row.remote_address_group_id,
         "description": row.description,
         "tags": row.tags,
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
-        "revision_number": row.revision,
+        **changes(row),
     }
 
 
@@ -290,8 +290,7 @@ def show_address_scope(room: Room, row: AddressScope, parts: Sequence[Any]) -> S
     return {
         "id": row.id,
         "name": row.name,
-        "project_id": row.project_id,
-        "tenant_id": row.project_id,
+        **owner(row),
         "ip_version": row.ip_version,
         "shared": row.shared,
     }
@@ -300,8 +299,7 @@ def show_address_scope(room: Room, row: AddressScope, parts: Sequence[Any]) -> S
 def show_rbac_policy(room: Room, row: RbacPolicy, parts: Sequence[Any]) -> Shown:
     return {
         "id": row.id,
-        "project_id": row.project_id,
-        "tenant_id": row.project_id,
+        **owner(row),
         "object_type": row.object_type,
         "object_id": row.object_id,
         "action": row.action,
@@ -321,7 +319,4 @@ SHOW: dict[str, Show] = {
     "subnetpool": show_subnet_pool,
     "rbac_policy": show_rbac_policy,
     "address_scope": show_address_scope,
-    "agent": show_agent,
-    "metering_label": show_metering_label,
-    "metering_label_rule": show_metering_rule,
 }

@@ -8,8 +8,7 @@ from micronova.network.agents import Life
 from micronova.network.db import Agent, MeteringLabel, MeteringRule
 from micronova.network.duties import DHCP_AGENT, L3_AGENT
 from micronova.network.room import Room
-
-Shown = dict[str, Any]
+from micronova.network.wire import Show, Shown, owner
 
 
 def show_agent(room: Room, row: Agent, parts: Sequence[Any]) -> Shown:
@@ -51,8 +50,7 @@ def show_metering_label(room: Room, row: MeteringLabel, parts: Sequence[Any]) ->
         "id": row.id,
         "name": row.name,
         "description": row.description,
-        "project_id": row.project_id,
-        "tenant_id": row.project_id,
+        **owner(row),
         "shared": row.shared,
     }
 
@@ -60,8 +58,7 @@ def show_metering_label(room: Room, row: MeteringLabel, parts: Sequence[Any]) ->
 def show_metering_rule(room: Room, row: MeteringRule, parts: Sequence[Any]) -> Shown:
     return {
         "id": row.id,
-        "project_id": row.project_id,
-        "tenant_id": row.project_id,
+        **owner(row),
         "metering_label_id": row.label_id,
         "direction": row.direction,
         "excluded": row.excluded,
@@ -69,3 +66,10 @@ def show_metering_rule(room: Room, row: MeteringRule, parts: Sequence[Any]) -> S
         "source_ip_prefix": row.source_prefix,
         "destination_ip_prefix": row.destination_prefix,
     }
+
+
+SHOW: dict[str, Show] = {
+    "agent": show_agent,
+    "metering_label": show_metering_label,
+    "metering_label_rule": show_metering_rule,
+}

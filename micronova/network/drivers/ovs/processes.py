@@ -6,16 +6,12 @@ line names its file.
 
 import contextlib
 import os
-import select
-import signal
 import threading
 from pathlib import Path
 
 import msgspec
 
-from micronova.errors import DriverError
-
-STOP_MILLISECONDS = 3000
+from micronova.network.drivers.served import processes
 
 
 def living(pid_file: Path, *, named: bool = True) -> int | None:
@@ -53,21 +49,5 @@ def lives_in(home: Home, pid: int) -> bool:
 def end(pid_file: Path) -> None:
     """No daemon of this file lives: it was asked to end, and after a while made to."""
     pid = living(pid_file)
-    if pid is None:
-        return
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        ended = select.poll()
-        ended.register(fd, select.POLLIN)
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            signal.pidfd_send_signal(fd, number)
-            if ended.poll(STOP_MILLISECONDS):
-                return
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(fd)
-    raise DriverError(f"process {pid} did not end")
+    if pid is not None:
+        processes.end(pid)

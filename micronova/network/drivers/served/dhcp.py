@@ -18,7 +18,6 @@ import grp
 import ipaddress
 import logging
 import os
-import select
 import shutil
 import signal
 import socket
@@ -27,9 +26,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from micronova.command import run
-from micronova.errors import DriverError
 from micronova.network.driver import NetworkSpec, PortSpec, SubnetSpec
-from micronova.network.drivers.served import namespace
+from micronova.network.drivers.served import namespace, processes
 from micronova.network.drivers.served.leases import LEASE_TIME, LeaseFiles, Stale, holds, server_user, word
 from micronova.network.drivers.served.links import refused
 from micronova.network.drivers.served.tables import METADATA
@@ -37,7 +35,6 @@ from micronova.network.drivers.served.tables import METADATA
 LOG = logging.getLogger(__name__)
 ADVERTISED_EVERY, ADVERTISED_FOR = 60, 1800  # seconds; who asks is answered at once
 IPV6_MODES = {"slaac": "ra-only", "dhcpv6-stateless": "ra-stateless", "dhcpv6-stateful": "static"}
-STOP_MILLISECONDS = 3000
 NO_BINDING = 3  # RFC 8415 section 21.13: the server gave the lease up by itself meanwhile
 QUESTIONS, ANSWER_SECONDS = 5, 1.0
 VERSION_QUERY = struct.pack("!6H", 0x6D6E, 0, 1, 0, 0, 0) + b"\x07version\x04bind\x00" + struct.pack("!2H", 16, 3)
@@ -296,24 +293,4 @@ def _end_each(marker: str) -> None:
     start = marker.encode()
     for name in os.listdir("/proc"):
         if name.isdigit() and any(word.startswith(start) for word in _command_line(int(name))):
-            _end(int(name))
-
-
-def _end(pid: int) -> None:
-    """The process has ended: asked to, and after a while made to."""
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        ended = select.poll()
-        ended.register(fd, select.POLLIN)
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            signal.pidfd_send_signal(fd, number)
-            if ended.poll(STOP_MILLISECONDS):
-                return
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(fd)
-    raise DriverError(f"process {pid} did not end")
+            processes.end(int(name))

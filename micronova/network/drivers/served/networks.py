@@ -3,12 +3,12 @@
 import ipaddress
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from micronova.clock import Clock
 from micronova.errors import DriverError, NoSpace, Rejected
-from micronova.network.driver import NetworkSpec
+from micronova.network.driver import NetworkSpec, PortSpec
 from micronova.network.drivers.served import forwarding_rules, segments, shaping
 from micronova.network.drivers.served.dhcp import IPV6_MODES
 from micronova.network.drivers.served.kernel import Kernel
@@ -64,7 +64,7 @@ class Networks(ABC):
 
     def unmake(self, network_id: str) -> None:
         """The network's interfaces and rules are gone. Raises DriverError while it has ports."""
-        self.check_unused(network_id)
+        check_unused(network_id, [record.spec for record in self._kernel.records.ports_of(network_id)])
         self._routing.unmake(network_id)
         self._part(network_id)
         for name in (self._names.service(network_id), self._names.link(network_id)):
@@ -74,12 +74,6 @@ class Networks(ABC):
     def forget(self, network_id: str) -> None:
         """The network's record is gone."""
         self._kernel.records.drop_network(network_id)
-
-    def check_unused(self, network_id: str) -> None:
-        """Raises DriverError while the network has ports."""
-        holders = [record.spec.id for record in self._kernel.records.ports_of(network_id)]
-        if holders:
-            raise DriverError(f"network {network_id} still has {len(holders)} ports on this host", ports=holders[:10])
 
     def present(self) -> list[str]:
         """Networks of which anything is there, in order of id: also those that were only begun, so that they can go."""
@@ -162,6 +156,13 @@ class Networks(ABC):
 
     def _alias(self, kind: str, network_id: str) -> str:
         return self._names.alias(kind, network_id, network_id)
+
+
+def check_unused(network_id: str, ports: Sequence[PortSpec]) -> None:
+    """Raises DriverError for a network with ports."""
+    if ports:
+        holders = [port.id for port in ports[:10]]
+        raise DriverError(f"network {network_id} still has {len(ports)} ports on this host", ports=holders)
 
 
 def _ipv4_behind_us(spec: NetworkSpec) -> list[str]:

@@ -13,6 +13,7 @@ import msgspec
 from micronova.errors import ConfigError, DriverError, Rejected
 from micronova.network.driver import NetworkSpec, SegmentSpec
 from micronova.network.drivers.served.names import check_device, check_mac
+from micronova.options import NetworkOptions
 
 HIGHEST_VLAN, HIGHEST_VNI = 4094, 2**24 - 1
 SPANNING = frozenset({"vlan", "vxlan"})
@@ -26,6 +27,14 @@ class HostWires(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_WIRES = HostWires()
+
+
+def configured(options: NetworkOptions) -> HostWires:
+    """What the configuration names. Raises ConfigError for what can't be."""
+    return HostWires(
+        bridges=mapping("network.bridges", options.bridges),
+        interfaces=mapping("network.interfaces", options.interfaces),
+    )
 
 
 def mapping(option: str, pairs: Iterable[str]) -> dict[str, str]:
