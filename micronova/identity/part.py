@@ -3,6 +3,7 @@
 Who may not is told 403 for a row that exists and for one that does not, so that nobody can probe for ids.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from micronova.identity.manager import IdentityManager
 R = TypeVar("R")
 
 
-class Part:
+class Part(ABC):
     """Handlers of some nouns."""
 
     def __init__(self, manager: IdentityManager) -> None:
@@ -21,9 +22,9 @@ class Part:
         self.policy = manager.policy
         self.most = manager.config.options.api.max_page
 
+    @abstractmethod
     def routes(self) -> Sequence[Route]:
         """The routes of this part."""
-        raise NotImplementedError
 
     async def reach(
         self, request: Request, rule: str, load: Callable[[], Awaitable[R]], target: Callable[[R], Mapping[str, Any]]

@@ -1,11 +1,12 @@
 """Projects and domains: a tree with a domain at its root."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET
 
 from micronova.context import Context
-from micronova.db import Tx
+from micronova.db import Row, Tx
 from micronova.errors import BadRequest, Forbidden
 from micronova.identity import db
 from micronova.identity.base import IdentityBase, free, home, merged, mutable, same_domain
@@ -215,42 +216,45 @@ def _refuse_enabled(domain: Project) -> None:
 # -- removing rows with what hangs on them; the caller advances the epoch
 
 
+def _remove(tx: Tx, row: Row, *hanging: Sequence[Row]) -> None:
+    for rows in (*hanging, (row,)):
+        for one in rows:
+            tx.delete(one)
+
+
 def _remove_project(tx: Tx, row: Project) -> None:
-    for assignment in tx.find(Assignment, target_id=row.id):
-        tx.delete(assignment)
-    for app_credential in tx.find(AppCredential, project_id=row.id):
-        tx.delete(app_credential)
-    for credential in tx.find(Credential, project_id=row.id):
-        tx.delete(credential)
-    tx.delete(row)
+    _remove(
+        tx,
+        row,
+        tx.find(Assignment, target_id=row.id),
+        tx.find(AppCredential, project_id=row.id),
+        tx.find(Credential, project_id=row.id),
+    )
 
 
 def remove_user(tx: Tx, row: User) -> None:
     """Remove a user, its memberships, roles and credentials."""
-    for membership in tx.find(Membership, user_id=row.id):
-        tx.delete(membership)
-    for assignment in tx.find(Assignment, actor_id=row.id):
-        tx.delete(assignment)
-    for app_credential in tx.find(AppCredential, user_id=row.id):
-        tx.delete(app_credential)
-    for credential in tx.find(Credential, user_id=row.id):
-        tx.delete(credential)
-    tx.delete(row)
+    _remove(
+        tx,
+        row,
+        tx.find(Membership, user_id=row.id),
+        tx.find(Assignment, actor_id=row.id),
+        tx.find(AppCredential, user_id=row.id),
+        tx.find(Credential, user_id=row.id),
+    )
 
 
 def remove_group(tx: Tx, row: Group) -> None:
     """Remove a group, its memberships and roles."""
-    for membership in tx.find(Membership, group_id=row.id):
-        tx.delete(membership)
-    for assignment in tx.find(Assignment, actor_id=row.id):
-        tx.delete(assignment)
-    tx.delete(row)
+    _remove(tx, row, tx.find(Membership, group_id=row.id), tx.find(Assignment, actor_id=row.id))
 
 
 def remove_role(tx: Tx, row: Role) -> None:
     """Remove a role, and it from everybody who has it."""
-    for assignment in tx.find(Assignment, role_id=row.id):
-        tx.delete(assignment)
-    for implied in (*tx.find(Implied, prior_id=row.id), *tx.find(Implied, implied_id=row.id)):
-        tx.delete(implied)
-    tx.delete(row)
+    _remove(
+        tx,
+        row,
+        tx.find(Assignment, role_id=row.id),
+        tx.find(Implied, prior_id=row.id),
+        tx.find(Implied, implied_id=row.id),
+    )

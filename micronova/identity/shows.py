@@ -83,72 +83,36 @@ def _raw_query(request: Request) -> list[tuple[str, str]]:
 # -- rows
 
 
+def _shown(request: Request, row: Any, place: str, *fields: str) -> Shown:
+    """What of a row is shown as it is stored, what came with it that we do not know, and where it is."""
+    known = {name: getattr(row, name) for name in ("id", *fields)}
+    return {**row.extra, **known, "links": self_link(request, place, row.id)}
+
+
 def show_domain(request: Request, row: Project) -> Shown:
-    return {
-        **row.extra,
-        "id": row.id,
-        "name": row.name,
-        "description": row.description,
-        "enabled": row.enabled,
-        "tags": row.tags,
-        "options": row.options,
-        "links": self_link(request, "domains", row.id),
-    }
+    return _shown(request, row, "domains", "name", "description", "enabled", "tags", "options")
 
 
 def show_project(request: Request, row: Project) -> Shown:
-    return {
-        **row.extra,
-        "id": row.id,
-        "name": row.name,
-        "domain_id": row.domain_id or None,
-        "parent_id": row.parent_id,
-        "is_domain": row.is_domain,
-        "description": row.description,
-        "enabled": row.enabled,
-        "tags": row.tags,
-        "options": row.options,
-        "links": self_link(request, "projects", row.id),
-    }
+    fields = ("name", "domain_id", "parent_id", "is_domain", "description", "enabled", "tags", "options")
+    return {**_shown(request, row, "projects", *fields), "domain_id": row.domain_id or None}
 
 
 def show_user(request: Request, row: User) -> Shown:
-    shown = {
-        **row.extra,
-        "id": row.id,
-        "name": row.name,
-        "domain_id": row.domain_id,
-        "enabled": row.enabled,
-        "options": row.options,
-        "password_expires_at": None,
-        "links": self_link(request, "users", row.id),
-    }
+    shown = _shown(request, row, "users", "name", "domain_id", "enabled", "options")
+    shown["password_expires_at"] = None
     if row.default_project_id:
         shown["default_project_id"] = row.default_project_id
     return shown
 
 
 def show_group(request: Request, row: Group) -> Shown:
-    return {
-        **row.extra,
-        "id": row.id,
-        "name": row.name,
-        "domain_id": row.domain_id,
-        "description": row.description,
-        "links": self_link(request, "groups", row.id),
-    }
+    return _shown(request, row, "groups", "name", "domain_id", "description")
 
 
 def show_role(request: Request, row: Role) -> Shown:
-    return {
-        **row.extra,
-        "id": row.id,
-        "name": row.name,
-        "domain_id": row.domain_id or None,
-        "description": row.description,
-        "options": row.options,
-        "links": self_link(request, "roles", row.id),
-    }
+    shown = _shown(request, row, "roles", "name", "domain_id", "description", "options")
+    return {**shown, "domain_id": row.domain_id or None}
 
 
 def show_role_briefly(request: Request, row: Role) -> Shown:
@@ -156,23 +120,11 @@ def show_role_briefly(request: Request, row: Role) -> Shown:
 
 
 def show_region(request: Request, row: Region) -> Shown:
-    return {
-        **row.extra,
-        "id": row.id,
-        "description": row.description,
-        "parent_region_id": row.parent_region_id,
-        "links": self_link(request, "regions", row.id),
-    }
+    return _shown(request, row, "regions", "description", "parent_region_id")
 
 
 def show_service(request: Request, row: CatalogService) -> Shown:
-    shown = {
-        **row.extra,
-        "id": row.id,
-        "type": row.type,
-        "enabled": row.enabled,
-        "links": self_link(request, "services", row.id),
-    }
+    shown = _shown(request, row, "services", "type", "enabled")
     if row.name is not None:
         shown["name"] = row.name
     if row.description is not None:
@@ -181,17 +133,8 @@ def show_service(request: Request, row: CatalogService) -> Shown:
 
 
 def show_endpoint(request: Request, row: Endpoint) -> Shown:
-    return {
-        **row.extra,
-        "id": row.id,
-        "service_id": row.service_id,
-        "region": row.region_id,
-        "region_id": row.region_id,
-        "interface": row.interface,
-        "url": url(request, row.url),
-        "enabled": row.enabled,
-        "links": self_link(request, "endpoints", row.id),
-    }
+    shown = _shown(request, row, "endpoints", "service_id", "region_id", "interface", "enabled")
+    return {**shown, "region": row.region_id, "url": url(request, row.url)}
 
 
 def url(request: Request, stored: str) -> str:

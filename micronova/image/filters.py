@@ -87,8 +87,8 @@ def _asked_of_database(known: dict[str, Any], key: str, value: str) -> bool:
             known["os_hidden"] = _flag(key, value.lower())
         case "owner" if value:
             known["owner"] = value
-        case "name" | "status" if _word(key, value)[0] == "eq" and value:
-            known[key] = _word(key, value)[1]
+        case "name" | "status" if _word(value)[0] == "eq" and value:
+            known[key] = _word(value)[1]
         case _:
             return False
     return True
@@ -101,7 +101,7 @@ def _match(key: str, value: str) -> Match:
         flag = _flag(key, value)
         return lambda image: image.protected == flag
     if key in WORDS:
-        return _one_of(key, *_word(key, value))
+        return _one_of(key, *_word(value))
     if key in MOMENTS:
         return _compare_moment(key, value)
     name, bound = (key[:-4], key[-3:]) if key.endswith(("_min", "_max")) else (key, "")
@@ -122,7 +122,7 @@ def _flag(key: str, value: str) -> bool:
     return value == "true"
 
 
-def _word(key: str, value: str) -> tuple[str, str]:
+def _word(value: str) -> tuple[str, str]:
     """(operator, operand). A word before a colon that is no operator belongs to the value: names may have colons."""
     word, colon, rest = value.partition(":")
     if not colon or (word != "in" and word not in _COMPARE):

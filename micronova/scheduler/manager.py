@@ -1,6 +1,5 @@
 """The scheduler manager: hosts and what they hold, and the one place where a host is taken for a server."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -203,11 +202,6 @@ class SchedulerManager(Manager):
     def allocation(self, tx: Tx, consumer_id: str) -> Allocation | None:
         """What the consumer holds, or None."""
         return tx.first(Allocation, consumer_id=consumer_id)
-
-    def stray(self, tx: Tx, consumers: Iterable[str]) -> list[Allocation]:
-        """Allocations whose consumer is none of `consumers`: for the check that nothing leaks."""
-        known = frozenset(consumers)
-        return [held for held in tx.find(Allocation, order=(("consumer_id", True),)) if held.consumer_id not in known]
 
     # -- why
 
