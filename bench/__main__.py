@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import api, boot, bus, database, guest, network, start, volume
+from bench import api, attach, boot, bus, database, guest, network, start, volume
 from bench.cloud import Result
 from bench.goals import GOALS, Goal
 
@@ -78,6 +78,7 @@ def _measured(*, quick: bool) -> dict[str, tuple[float, str]]:
         ("boots", lambda: boot.measure(quick=quick)),
         ("networks", lambda: network.measure(quick=quick)),
         ("volumes", lambda: volume.measure(quick=quick)),
+        ("volumes of guests", lambda: attach.measure(quick=quick)),
         ("guests", lambda: guest.measure(quick=quick)),
     )
     found: dict[str, tuple[float, str]] = {}

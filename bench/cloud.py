@@ -72,10 +72,14 @@ class Process:
 
 
 class Cloud:
-    """`micronova up --simulate` on a free port of the loopback, in `folder`; gone after the block."""
+    """`micronova up` on a free port of the loopback, in `folder`; gone after the block.
 
-    def __init__(self, folder: Path) -> None:
+    It is simulated, unless `real` tells by environment variables how it shall be.
+    """
+
+    def __init__(self, folder: Path, *, real: dict[str, str] | None = None) -> None:
         self.folder = folder
+        self._real = real
         self.process = Process(0)
         self.url = ""
 
@@ -88,9 +92,11 @@ class Cloud:
 
     def start(self) -> None:
         """It answers. Raises RuntimeError with what it said when it does not."""
-        words = [*MICRONOVA, "up", "--simulate", "--no-demo", "--detach", "--state", str(self.folder)]
-        words += ["--listen", "127.0.0.1:0"]
-        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=PATIENCE)
+        words = [*MICRONOVA, "up", "--no-demo", "--detach", "--state", str(self.folder), "--listen", "127.0.0.1:0"]
+        if self._real is None:
+            words.append("--simulate")
+        around = {**os.environ, **(self._real or {})}
+        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=PATIENCE, env=around)
         if done.returncode != 0:
             raise RuntimeError(f"the cloud does not start: {done.stdout}{done.stderr}")
         self.process = Process(int((self.folder / "lock").read_text().split()[0]))

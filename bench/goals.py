@@ -83,6 +83,14 @@ GOALS = (
         compare="ratio",
     ),
     Goal(
+        "volume attached, until its guest sees it",
+        "volume attached, until its guest sees it",
+        "bare QMP, until its guest sees it",
+        0.3,
+        compare="excess",
+    ),
+    Goal("volumes by the API, 8 at once", "volumes by the API, 8 at once"),
+    Goal(
         "guest boot over bare QEMU",
         "guest boot by the driver",
         "guest boot: bare QEMU",

@@ -87,14 +87,14 @@ def status(state: str | None, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("server")
+@click.argument("resource")
 @state_option
 @json_option
-def why(server: str, state: str | None, as_json: bool) -> None:
-    """Why SERVER (name or id) is where it is, or is not."""
+def why(resource: str, state: str | None, as_json: bool) -> None:
+    """Why RESOURCE, a server or a volume (name or id), is where it is, or is not."""
     from micronova.cli.look import why as run
 
-    run(server, state, as_json)
+    run(resource, state, as_json)
 
 
 @command.group()
@@ -200,6 +200,21 @@ def audit(state: str | None, as_json: bool) -> None:
     from micronova.cli.look import audit as run
 
     run(state, as_json)
+
+
+@command.command()
+@click.argument("id")
+@click.option("--do", is_flag=True, help="Do it too.")
+@state_option
+@json_option
+def repair(id: str, do: bool, state: str | None, as_json: bool) -> None:
+    """What is wrong with a server, volume, snapshot, attachment, backup, port or network, and what would be done.
+
+    The exit code is 1 when something is wrong and was not mended.
+    """
+    from micronova.cli.repair import repair as run
+
+    run(id, state, as_json, do=do)
 
 
 def main() -> None:

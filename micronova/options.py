@@ -143,7 +143,9 @@ class VolumeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     attach_seconds: Annotated[
         float, _says("How long a volume stays reserved or attaching for somebody who does not go on."), Meta(gt=0)
     ] = 3600.0
-    backup_folder: Annotated[str, _says("Where backups are kept; empty means a folder of the state folder.")] = ""
+    key_driver: Annotated[str, _says("Entry point of what keeps keys of encrypted volumes: local, vault.")] = "local"
+    backup_driver: Annotated[str, _says("Entry point of the store that keeps backups: file, s3.")] = "file"
+    backup_folder: Annotated[str, _says("Where file keeps backups; empty means a folder of the state folder.")] = ""
 
 
 class ComputeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -117,7 +117,7 @@ class Runner:
         return max(0.05, (moment - self._clock.now()).total_seconds())
 
     def _anything(self, tx: Tx) -> bool:
-        return any(tx.count(Task, topic=topic, open=True) for topic in self._topics)
+        return tx.count(Task, topic=self._topics, open=True) > 0
 
     def _begin(self, task: Task) -> None:
         job = asyncio.create_task(self._job(task), name=f"task {task.method} {task.resource}")

@@ -183,14 +183,9 @@ def release(tx: Tx, task: Task, *, error: str, wait: float, state: str = "queued
 
 def next_run(tx: Tx, topics: Iterable[str], host: str) -> datetime | None:
     """When the next task of this host that waits for a moment may run."""
-    moments = [
-        task.run_at
-        for topic in topics
-        for task in tx.find(
-            Task, topic=topic, open=True, host=[host, ""], lease_until=None, order=(("run_at", True),), limit=1
-        )
-    ]
-    return min(moments, default=None)
+    order = (("run_at", True),)
+    found = tx.find(Task, topic=list(topics), open=True, host=[host, ""], lease_until=None, order=order, limit=1)
+    return found[0].run_at if found else None
 
 
 def settle_orphans(tx: Tx, host: str, topics: Iterable[str], by: str) -> int:

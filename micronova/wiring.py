@@ -39,7 +39,9 @@ from micronova.service import Service
 from micronova.volume import api as volume_api
 from micronova.volume import db as volume_db
 from micronova.volume import policies as volume_policies
+from micronova.volume.backup_store import BackupStore
 from micronova.volume.driver import VolumeDriver
+from micronova.volume.keys import KeyManager
 from micronova.volume.manager import VolumeManager
 
 LOG = logging.getLogger(__name__)
@@ -118,6 +120,21 @@ def make_volume_drivers(config: Config, clock: Clock, installed: Plugins) -> dic
     return made
 
 
+def make_backup_store(config: Config, clock: Clock, installed: Plugins) -> BackupStore:
+    """What keeps this host's backups of volumes."""
+    option = "volume.backup_driver"
+    cls = installed.load(plugins.drivers("backup"), config.options.volume.backup_driver, option)
+    made: BackupStore = cls.configured(config, clock)
+    return made
+
+
+def make_keys(config: Config, clock: Clock, installed: Plugins) -> KeyManager:
+    """What keeps the keys of this host's encrypted volumes; the local one where the cloud is simulated."""
+    name = "local" if config.options.simulate else config.options.volume.key_driver
+    made: KeyManager = installed.load(plugins.drivers("keys"), name, "volume.key_driver").configured(config, clock)
+    return made
+
+
 class Cloud:
     """One process's part of a cloud: its managers, those it serves, and the application."""
 
@@ -138,6 +155,7 @@ class Cloud:
         self.network.on_metadata_socket = self.metadata.add
         self.network.on_metadata_gone = self.metadata.remove
         self.volume.on_grown = self.compute.record_grown
+        self.volume.guests = self.compute
         self.services: list[Service] = []
 
     # -- the managers by name
@@ -247,6 +265,8 @@ class Cloud:
             others["strategies"] = self.strategies
         if topic == VOLUME:
             others["drivers"] = make_volume_drivers(self.config, self.clock, self.plugins)
+            others["backup_store"] = make_backup_store(self.config, self.clock, self.plugins)
+            others["keys"] = make_keys(self.config, self.clock, self.plugins)
         manager: Manager = cls(self.runtime, **others)
         return manager
 

@@ -17,6 +17,6 @@ def fresh(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["config.md", "drivers.md", "api-coverage.md"])
+@pytest.mark.parametrize("name", ["config.md", "drivers.md", "api-coverage.md", "volume-faults.md"])
 def test_regenerating_changes_nothing(fresh, name):
     assert (fresh / name).read_text() == (DOC / name).read_text(), "run script/docs"

@@ -96,6 +96,65 @@ class ToasterDriver(FakeComputeDriver):
     """Runs no guest, but toasts."""
 '''
 
+LOCKER = '''
+"""Keys of encrypted volumes, and backups, kept by a third party."""
+
+from micronova.errors import DriverError, NotFound
+
+
+class Locker:
+    """Keeps keys in memory, which is a bad place."""
+
+    def __init__(self):
+        self.keys = {}
+
+    @classmethod
+    def configured(cls, config, clock):
+        return cls()
+
+    async def put(self, id, key):
+        self.keys[id] = key
+
+    async def get(self, id):
+        if id not in self.keys:
+            raise NotFound("There is no such key.")
+        return self.keys[id]
+
+    async def remove(self, id):
+        self.keys.pop(id, None)
+
+    async def close(self):
+        pass
+
+
+class Attic:
+    """Keeps backups, there too."""
+
+    name = "cinder.backup.drivers.attic"
+    shared = False
+
+    def __init__(self):
+        self.pieces = {}
+
+    @classmethod
+    def configured(cls, config, clock):
+        return cls()
+
+    async def put(self, backup, piece, data):
+        self.pieces[backup, piece] = data
+
+    async def get(self, backup, piece):
+        if (backup, piece) not in self.pieces:
+            raise DriverError("There is no such piece.")
+        return self.pieces[backup, piece]
+
+    async def remove(self, backup):
+        self.pieces = {key: data for key, data in self.pieces.items() if key[0] != backup}
+
+    async def backups(self):
+        return sorted({backup for backup, _ in self.pieces})
+'''
+
 PYPROJECT = """
 [project]
 name = "{name}"
@@ -124,6 +183,14 @@ TOASTER_POINTS = """
 toaster = "cloud_toaster:ToasterDriver"
 """
 
+LOCKER_POINTS = """
+[project.entry-points."micronova.drivers.keys"]
+locker = "cloud_locker:Locker"
+
+[project.entry-points."micronova.drivers.backup"]
+attic = "cloud_locker:Attic"
+"""
+
 INSIDE = """
 import asyncio, json, sys
 from micronova import config, plugins
@@ -131,7 +198,7 @@ from micronova.context import admin_context
 from micronova.db import migrate
 from micronova.errors import ConfigError, Error
 from micronova.plugins import Plugins
-from micronova.wiring import Cloud, make_driver
+from micronova.wiring import Cloud, make_backup_store, make_driver, make_keys
 
 from micronova.network.attributes import for_create
 from micronova.network.resources import NETWORK
@@ -162,6 +229,9 @@ told["twice"] = refused(network__strategies=["flat", "flat_dhcp"])
 told["broken"] = refused(managers=["broken"])
 driver = make_driver(load(simulate=False, compute__driver="toaster"), "compute", None, found)
 told["driver"] = type(driver).__name__
+kept = load(simulate=False, volume__key_driver="locker", volume__backup_driver="attic")
+told["kept"] = [type(make(kept, None, found)).__name__ for make in (make_keys, make_backup_store)]
+told["no_keys"] = refused(volume__backup_driver="s4")
 
 
 async def run():
@@ -212,6 +282,7 @@ def told(tmp_path_factory):
     sources = [
         package(folder, "cloud_shelf", SHELF, SHELF_POINTS),
         package(folder, "cloud_toaster", TOASTER, TOASTER_POINTS),
+        package(folder, "cloud_locker", LOCKER, LOCKER_POINTS),
     ]
     subprocess.run(
         [UV, "pip", "install", "--quiet", "--offline", "--no-deps", "--target", folder / "site", *sources],
@@ -258,6 +329,12 @@ def test_what_is_no_strategy_is_refused_as_one(told):
 
 def test_the_configuration_selects_another_compute_driver(told):
     assert "ToasterDriver" == told["driver"]
+
+
+def test_the_configuration_selects_who_keeps_keys_and_backups(told):
+    assert ["Locker", "Attic"] == told["kept"]
+    assert "volume.backup_driver: there is no 's4' in micronova.drivers.backup; installed: " in told["no_keys"]
+    assert "attic" in told["no_keys"]
 
 
 def test_a_manager_of_a_new_topic_has_its_tables_and_is_served(told):

@@ -1,4 +1,4 @@
-"""A few OpenStack calls over HTTP, as any client would make them: what the demo and `audit` use."""
+"""A few OpenStack calls over HTTP, as any client would make them: what the demo, `audit` and `repair` use."""
 
 import asyncio
 import urllib.error
@@ -70,7 +70,8 @@ class Client:
                 is_json = "json" in answer.headers.get("Content-Type", "")
                 return answer.headers, msgspec.json.decode(raw) if raw and is_json else raw
         except urllib.error.HTTPError as err:
-            raise Error(f"{method} {path}: {err.code} {err.read().decode(errors='replace')[:300]}") from err
+            said = err.read().decode(errors="replace")
+            raise Error(f"{method} {path}: {err.code} {said[:300]}", status=err.code, body=said) from err
         except OSError as err:
             raise Unavailable(f"{self.base} does not answer: {err}") from err
         finally:

@@ -35,7 +35,7 @@ async def run(cloud: Any, folder: StateFolder, entry: dict[str, Any], show: Prog
         found = await _boot(cloud, client, image, network, show)
     if found["status"] == "ERROR":
         raise Error(f"server {SERVER} failed: {found.get('fault', {}).get('message', 'no reason was recorded')}")
-    await _console(client, found["id"], show, simulated=cloud.config.options.simulate)
+    await _console(client, found["id"], show)
     _next_steps(found, key, folder, show, simulated=cloud.config.options.simulate)
 
 
@@ -155,7 +155,7 @@ async def _show_steps(cloud: Any, server_id: str, shown: set[str], show: Progres
                 )
 
 
-async def _console(client: Client, server_id: str, show: Progress, *, simulated: bool) -> None:
+async def _console(client: Client, server_id: str, show: Progress) -> None:
     """The guest's console as it grows, up to its login prompt."""
     began = show.now()
     told = ""

@@ -4,6 +4,7 @@ They read the database of the state folder's last start, whether the cloud runs 
 """
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -96,12 +97,18 @@ def _url(loaded: Config) -> str:
     return str(known["auth"]["auth_url"]).removesuffix("/identity/v3") if known else ""
 
 
-def why(server: str, state: str | None, as_json: bool) -> None:
-    """Print why a server is where it is: the scheduler's decisions, its fault, its tasks."""
-    cloud = _cloud(state)
-    ctx = _admin(cloud)
-    found = asyncio.run(cloud.compute.explain(ctx, server))
+def why(resource: str, state: str | None, as_json: bool) -> None:
+    """Print why a server or volume is where it is: decisions, faults, tasks. Raises NotFound, Conflict."""
+    found = asyncio.run(_explain(_cloud(state), resource))
     _print(as_json, found, lambda: list(found["lines"]))
+
+
+async def _explain(cloud: Any, resource: str) -> dict[str, Any]:
+    """What the room says whose it is. Raises NotFound, Conflict."""
+    for manager in (cloud.compute, cloud.volume):
+        with contextlib.suppress(NotFound):
+            return dict(await manager.explain(_admin(cloud), resource))
+    raise NotFound(f"there is no server or volume {resource}, and there was none")
 
 
 def _admin(cloud: Any) -> Any:
@@ -248,12 +255,18 @@ def audit(state: str | None, as_json: bool) -> None:
 
 
 async def _ask_for_audit(loaded: Config) -> list[dict[str, str]]:
+    client = await connected(loaded, "audit")
+    return list((await client.get("/micronova/v1/audit"))["findings"])
+
+
+async def connected(loaded: Config, word: str) -> Client:
+    """The running cloud, asked by `micronova WORD`. Raises ConfigError when it does not run."""
     known = clouds_yaml.read(loaded.state / "clouds.yaml").get("micronova")
     if known is None or StateFolder(loaded.state).pid() is None:
-        raise ConfigError(f"the cloud in {loaded.state} does not run; audit asks its hosts: start it first")
+        raise ConfigError(f"the cloud in {loaded.state} does not run; {word} asks its hosts: start it first")
     client = Client(known)
     await client.log_in()
-    return list((await client.get("/micronova/v1/audit"))["findings"])
+    return client
 
 
 class Packet(msgspec.Struct, frozen=True):

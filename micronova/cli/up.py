@@ -20,7 +20,6 @@ from micronova.errors import ConfigError, Error
 READY_FD = "MICRONOVA_READY_FD"
 """Environment variable with the descriptor on which a detached process says that it answers, or why not."""
 LOG = "micronova.log"
-DETACH_WAIT = 120
 
 
 def up(given: dict[str, Any]) -> None:

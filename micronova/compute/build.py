@@ -5,6 +5,8 @@ nothing but its quota. It has no host then, so that deleting it needs none.
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from micronova.compute import db, states
 from micronova.compute.config_drive import drive_files, needs_drive
@@ -22,6 +24,7 @@ BUILD_SECONDS = 600
 DEFAULT_CMDLINE = "console=ttyS0 quiet panic=-1 mitigations=off"
 _PATH = re.compile(r"(?<![\w/])/(?:[\w.+-]+/)+[\w.+-]*")
 
+_YES = ("1", "t", "true", "on", "y", "yes")
 SPAWN = (
     Step("network", "allocate_nics", "free_nics"),
     Step("image", "fetch_image"),
@@ -133,6 +136,8 @@ class Builds(GuestDisks):
             kernel=kernel.path if kernel else None,
             initrd=initrd.path if initrd else None,
             cmdline=str(properties.get("os_command_line") or DEFAULT_CMDLINE) if kernel else "",
+            agent=says_yes(properties, "hw_qemu_guest_agent"),
+            quiesce=says_yes(properties, "os_require_quiesce"),
         )
 
     async def guest_spec(
@@ -154,6 +159,7 @@ class Builds(GuestDisks):
             cmdline=files.cmdline,
             config_drive=drive,
             serial_number=server.id,
+            agent=files.agent,
         )
 
     async def drive_of(self, ctx: Context, server: Server, given: ServerInput) -> dict[str, bytes] | None:
@@ -163,6 +169,11 @@ class Builds(GuestDisks):
             disks = await self.db.read(lambda tx: self.disks_of(tx, server.id))
             return drive_files(server, given, nics, disks=disks, seed=self.clock.secret(SEED_BYTES))
         return None
+
+
+def says_yes(properties: Mapping[str, Any], name: str) -> bool:
+    """Whether an image's property is one of the words for yes."""
+    return str(properties.get(name, "")).strip().lower() in _YES
 
 
 def sentence(error: Error) -> str:

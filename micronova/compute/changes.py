@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from micronova.compute import quota, states
+from micronova.compute import quota
 from micronova.compute.base import ComputeBase
 from micronova.compute.db import Server
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.errors import BadRequest, NotFound, QuotaExceeded
+from micronova.errors import BadRequest, NotFound
 
 MAX_TAGS = 50
 
@@ -67,9 +67,7 @@ class Changes(ComputeBase):
         def apply(tx: Tx) -> dict[str, str]:
             server = self.changeable(tx, ctx, id, f"server-metadata:{rule}", "update metadata")
             new = metadata if replace else {**server.metadata, **metadata}
-            most = quota.limit_of(tx, self.config.options.quota, server.project_id, "metadata_items")
-            if most != quota.UNLIMITED and len(new) > most:
-                raise QuotaExceeded(f"Maximum number of metadata items exceeds {most}")
+            quota.check_metadata(tx, self.config.options.quota, server.project_id, new)
             self.touch(tx, server, metadata=new)
             return new
 
@@ -123,12 +121,3 @@ class Changes(ComputeBase):
             self.touch(tx, server, tags=tuple(other for other in server.tags if other != tag))
 
         await self.db.write(apply, ctx, why="tag by request")
-
-
-def allowed_state(word: str) -> str:
-    """An administrator's word for a state as a row's. Raises BadRequest for another."""
-    if word not in (states.ACTIVE, states.ERROR):
-        raise BadRequest(
-            f"Invalid input for field/attribute state. Value: {word}. '{word}' is not one of active, error."
-        )
-    return word

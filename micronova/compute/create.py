@@ -15,7 +15,7 @@ from micronova.compute.placing import both, places
 from micronova.compute.policies import REQUESTED_DESTINATION
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.errors import BadRequest, NotFound, QuotaExceeded
+from micronova.errors import BadRequest, NotFound
 from micronova.image import sight
 from micronova.image.db import Image
 from micronova.network.contract import NicRequest
@@ -125,7 +125,7 @@ class Creates(Gathers, ComputeBase):
         if not flavor.disk_gib and not origin.root.volume:
             self.require(ctx, "servers:create:zero_disk_flavor")
         options = self.config.options.quota
-        self.check_metadata(tx, ctx.project_id, asked.metadata)
+        quota.check_metadata(tx, self.config.options.quota, ctx.project_id, asked.metadata)
         count = quota.admit(
             tx, options, ctx.project_id, (flavor.vcpus, flavor.ram_mib), (asked.least, max(asked.least, asked.most))
         )
@@ -141,7 +141,7 @@ class Creates(Gathers, ComputeBase):
             root = self.root_of(tx, ctx, asked.disks, prepared.images)
         return Origin(
             flavor=self._flavor(tx, ctx, asked.flavor_ref),
-            key=self._key(tx, ctx, asked.key_name),
+            key=self.key_of(tx, ctx.user_id, asked.key_name),
             root=root,
             disks=disks.named(asked.disks, own_root=not root.volume, bus=bus_for(root)),
         )
@@ -161,12 +161,6 @@ class Creates(Gathers, ComputeBase):
         if not host and asked.zone not in zones.values():
             raise BadRequest("The requested availability zone is not available")
 
-    def check_metadata(self, tx: Tx, project_id: str, metadata: dict[str, str]) -> None:
-        """Raises QuotaExceeded when a server may not have that many metadata."""
-        most = quota.limit_of(tx, self.config.options.quota, project_id, "metadata_items")
-        if most != quota.UNLIMITED and len(metadata) > most:
-            raise QuotaExceeded(f"Maximum number of metadata items exceeds {most}")
-
     def _flavor(self, tx: Tx, ctx: Context, ref: str) -> Flavor:
         flavor = tx.first(Flavor, flavorid=ref)
         hidden = flavor is not None and not flavor.is_public and ctx.project_id not in flavor.access
@@ -174,10 +168,11 @@ class Creates(Gathers, ComputeBase):
             raise BadRequest(f"Flavor {ref} could not be found.", id=ref)
         return flavor
 
-    def _key(self, tx: Tx, ctx: Context, name: str | None) -> KeyPair | None:
+    def key_of(self, tx: Tx, user_id: str, name: str | None) -> KeyPair | None:
+        """The user's key pair, if one is named. Raises BadRequest when there is none of that name."""
         if name is None:
             return None
-        key = tx.first(KeyPair, user_id=ctx.user_id, name=name)
+        key = tx.first(KeyPair, user_id=user_id, name=name)
         if key is None:
             raise BadRequest("Invalid key_name provided.")
         return key

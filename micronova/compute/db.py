@@ -121,7 +121,8 @@ class HostedServer(Row, frozen=True, kw_only=True):
 class BootFiles(msgspec.Struct, frozen=True, kw_only=True):
     """The local files a guest was made of on its host: it keeps running on them when the image is gone.
 
-    `path` is "" for one whose root disk is a volume.
+    `path` is "" for one whose root disk is a volume. `agent`: its image says that it runs QEMU's guest agent;
+    `quiesce`: and that its volumes must not be copied unless that holds it still.
     """
 
     path: str
@@ -129,6 +130,8 @@ class BootFiles(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str | None = None
     initrd: str | None = None
     cmdline: str = ""
+    agent: bool = False
+    quiesce: bool = False
 
 
 class DiskPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,7 +248,6 @@ USED = sa.select(
     sa.func.coalesce(sa.func.sum(SERVERS.c.vcpus), 0),
     sa.func.coalesce(sa.func.sum(SERVERS.c.ram_mib), 0),
 ).where(_OF_PROJECT)
-INPUTS = table(ServerInput)
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -13,6 +13,8 @@ SPARE_SLOTS = 6
 """Slots that a guest has at its start for devices to be plugged in while it runs, besides those in use."""
 MAX_SLOTS = 24
 """Slots, and so network cards and volumes, a guest can have: a PC's bus has 32 places, some of them taken."""
+FROZEN_SECONDS = 30
+"""How long a guest's file systems stay frozen at most."""
 BUSES = ("virtio", "scsi")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -61,7 +63,7 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `kernel` boots the guest if it is given, with `initrd` and `cmdline`, and then `disk` is a data disk; otherwise
     `disk` boots it, or one of the `volumes`. `config_drive` holds files by path for an ISO 9660 disk labelled
-    `config-2`.
+    `config-2`. `agent`: it may run QEMU's guest agent, and gets a channel for that.
     """
 
     id: str
@@ -76,6 +78,7 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     cmdline: str = ""
     config_drive: dict[str, bytes] | None = None
     serial_number: str = ""
+    agent: bool = False
 
 
 class GuestFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +134,52 @@ class VolumeUser(Protocol):
         """
 
 
-class ComputeDriver(VolumeUser, Protocol):
+class VolumeMover(Protocol):
+    """Volumes that change their place under a running guest: `disk` is how the volume is reached in its new one.
+
+    The way: `follow_volume` until it says that all is there, `hold_volume`, and then, when whoever decides where the
+    volume lies has written it down, `switch_volume`; or `unfollow_volume`. Repeating a call changes nothing.
+    """
+
+    async def follow_volume(self, id: str, disk: VolumeDisk) -> bool:
+        """The guest's volume is being copied to its new place; whether all that the guest wrote is there too by now.
+
+        Once it is, all that the guest writes goes to both; true also for one that is there alone. Raises DriverError
+        when the guest is off or has no such volume, the place can't be reached, or the copy failed.
+        """
+
+    async def hold_volume(self, id: str, disk: VolumeDisk) -> None:
+        """Both places hold the same for good: what the guest writes to the volume waits until the next call.
+
+        True also for one that is in its new place alone. Raises Rejected when it is not followed or not all is there.
+        """
+
+    async def switch_volume(self, id: str, disk: VolumeDisk) -> None:
+        """The guest has the volume, which was held, in its new place alone, now and at its next start.
+
+        Raises DriverError when there is no such guest or it was not held.
+        """
+
+    async def unfollow_volume(self, id: str, volume_id: str) -> None:
+        """The guest has the volume where it had it, alone, and goes on. One that nothing follows is no matter."""
+
+
+class FileSystems(Protocol):
+    """A guest's file systems, by the agent that it may run (`GuestSpec.agent`)."""
+
+    async def freeze(self, id: str) -> None:
+        """The guest's file systems are whole on its disks, and it writes nothing to them until they are thawed.
+
+        Nobody may leave them so: a driver thaws by itself what was frozen for longer than FROZEN_SECONDS, or before
+        its host started. Raises Rejected when the guest does not run or has no agent that answers soon, DriverError
+        when the agent could not do it; then nothing is frozen.
+        """
+
+    async def thaw(self, id: str) -> bool:
+        """Nothing of the guest is frozen; returns whether it was frozen until now. Raises DriverError."""
+
+
+class ComputeDriver(VolumeUser, VolumeMover, FileSystems, Protocol):
     """Guests on this host. Each method is safe to repeat; failures are DriverError, NoSpace, Rejected."""
 
     async def init_host(self) -> HostFacts:
@@ -237,13 +285,17 @@ def without_volume(spec: GuestSpec, volume_id: str) -> GuestSpec:
 
 def without_secrets(spec: GuestSpec) -> GuestSpec:
     """The description as it may be written to a file: it can't start a guest whose volumes need keys or passwords."""
-    volumes = []
-    for disk in spec.volumes:
-        connection = disk.connection
-        if isinstance(connection, IscsiConnection):
-            connection = msgspec.structs.replace(connection, password="")
-        volumes.append(msgspec.structs.replace(disk, connection=connection, key=b""))
+    volumes = [
+        msgspec.structs.replace(disk, connection=without_password(disk.connection), key=b"") for disk in spec.volumes
+    ]
     return msgspec.structs.replace(spec, volumes=tuple(volumes))
+
+
+def without_password(connection: Connection) -> Connection:
+    """The connection as it may be written to a file."""
+    if isinstance(connection, IscsiConnection):
+        return msgspec.structs.replace(connection, password="")
+    return connection
 
 
 def slots_taken(spec: GuestSpec) -> int:

@@ -28,18 +28,23 @@ class GuestDisks(ComputeBase):
 
         Raises NotFound when the attachment is gone, DriverError when the back end refuses.
         """
-        ip = tunnels.own_address(self.config.options.network.tunnel_address)
-        who = Connector(host=self.host, ip=ip, initiator=self.host)
+        who = self._connector()
         return await self.volumes.connect(ctx, attachment_id, who, msgspec.structs.asdict(who))
+
+    def _connector(self) -> Connector:
+        ip = tunnels.own_address(self.config.options.network.tunnel_address)
+        return Connector(host=self.host, ip=ip, initiator=self.host)
 
     async def connected(self, ctx: Context, attachment_id: str) -> VolumeDisk:
         """A volume as a disk of a guest here, exported to this host. Safe to repeat.
 
         Raises NotFound when the attachment is gone, DriverError when the back end refuses.
         """
-        info = await self.connect(ctx, attachment_id)
+        return await self._as_disk(ctx, await self.connect(ctx, attachment_id))
+
+    async def _as_disk(self, ctx: Context, info: AttachmentInfo) -> VolumeDisk:
         if info.connection is None:
-            raise NotFound(f"Attachment {attachment_id} has no connection.", id=attachment_id)
+            raise NotFound(f"Attachment {info.id} has no connection.", id=info.id)
         key = await self._luks_key(ctx, info) if info.encrypted else b""
         return VolumeDisk(
             volume_id=info.volume_id,

@@ -4,8 +4,10 @@ create.py   requests to rows          build.py      rows to guests, step by step
 power.py    start, stop, pause        rebuild.py    a new guest for the same server
 removal.py  the end of a server       changes.py    names, locks, metadata, tags
 interfaces.py, volumes.py  one more, one less
+moves.py    volumes that change their place  stillness.py  guests that hold still
 boot_volumes.py  what a server begins with
 reconcile.py  rows and guests of this host in agreement
+repair.py   one server examined and mended
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +19,12 @@ from micronova.compute import db, states
 from micronova.compute.changes import Changes
 from micronova.compute.db import Server, ServerGroup, ServerLine
 from micronova.compute.interfaces import Interfaces
+from micronova.compute.moves import Moves
 from micronova.compute.query import BY_AGE, ServerQuery
-from micronova.compute.rebuild import Rebuilds
-from micronova.compute.reconcile import Reconciles
-from micronova.compute.removal import Removes
+from micronova.compute.repair import Repairs
 from micronova.compute.security_groups import Groups
 from micronova.compute.show import Beside
+from micronova.compute.stillness import Stills
 from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import BadRequest, NotFound, WrongState
@@ -54,7 +56,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-class ComputeManager(Rebuilds, Interfaces, Removes, Changes, Groups, Reconciles):
+class ComputeManager(Repairs, Moves, Stills, Interfaces, Changes, Groups):
     """Servers, from request to removal."""
 
     # -- one server

@@ -36,6 +36,7 @@ _MEMBERS = (
     "os-security-groups:remove os-attach-interfaces:create os-attach-interfaces:delete os-create-backup "
     "os-admin-password os-server-password:clear os-deferred-delete:force os-deferred-delete:restore "
     "os-volumes-attachments:create os-volumes-attachments:delete os-volumes-attachments:update "
+    "os-volumes:create os-volumes:delete os-volumes:snapshots:create os-volumes:snapshots:delete "
     "os-server-groups:create os-server-groups:delete"
 )
 _READERS = (
@@ -43,6 +44,8 @@ _READERS = (
     "server-metadata:show os-server-tags:index os-server-tags:show ips:index ips:show os-attach-interfaces:list "
     "os-attach-interfaces:show os-security-groups:list os-instance-actions:list os-instance-actions:show "
     "os-volumes-attachments:index os-volumes-attachments:show os-server-password:show "
+    "os-volumes:list os-volumes:detail os-volumes:show "
+    "os-volumes:snapshots:list os-volumes:snapshots:detail os-volumes:snapshots:show "
     "os-server-groups:index os-server-groups:show os-quota-sets:show os-quota-sets:detail "
     "os-simple-tenant-usage:show os-flavor-extra-specs:index os-flavor-extra-specs:show"
 )

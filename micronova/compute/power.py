@@ -5,7 +5,7 @@ What was asked for is recorded; the host does it and says how it ended.
 
 from micronova.compute import db, states
 from micronova.compute.build import Builds, sentence
-from micronova.compute.db import Fault, Server
+from micronova.compute.db import Fault
 from micronova.compute.driver import GuestFacts
 from micronova.context import Context
 from micronova.db import Tx
@@ -123,7 +123,7 @@ class Powers(Builds):
             if now.task_state == states.DELETING:
                 return
             fault = Fault(code=500, message=message, created_at=tx.now)
-            self.touch(tx, now, task_state=None, fault=fault, **found_power(now, facts))
+            self.touch(tx, now, task_state=None, fault=fault, **found_power(facts))
 
         await self.db.write(settle, ctx, why=f"it failed: {message}")
 
@@ -155,7 +155,7 @@ class Powers(Builds):
         await self.db.write(note, ctx, why=why)
 
 
-def found_power(server: Server | db.HostedServer, facts: GuestFacts | None) -> dict[str, object]:
+def found_power(facts: GuestFacts | None) -> dict[str, object]:
     """What a server's row should say of its power, given what its guest does. Nothing when that is not known."""
     if facts is None:
         return {}

@@ -1,6 +1,6 @@
 """How much a project may have. What it has is counted from rows, in the transaction that adds to them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from micronova.compute import db
 from micronova.compute.db import QuotaLimit
@@ -48,6 +48,13 @@ def admit(tx: Tx, options: QuotaOptions, project_id: str, flavor: tuple[int, int
         f"Quota exceeded for {', '.join(over)}: Requested {_join(each[n] * least for n in over)}, but already used "
         f"{_join(had[n] for n in over)} of {_join(limits[n] for n in over)} {', '.join(over)}",
     )
+
+
+def check_metadata(tx: Tx, options: QuotaOptions, project_id: str, metadata: Mapping[str, str]) -> None:
+    """Raises QuotaExceeded when a server of the project may not have that many metadata."""
+    most = limit_of(tx, options, project_id, "metadata_items")
+    if most != UNLIMITED and len(metadata) > most:
+        raise QuotaExceeded(f"Maximum number of metadata items exceeds {most}")
 
 
 def _join(numbers: Iterable[int]) -> str:

@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from micronova.compute import db, states
+from micronova.compute import db, quota, states
 from micronova.compute.build import sentence
 from micronova.compute.create import Creates, check_parts, check_sizes, root_of_image
-from micronova.compute.db import KeyPair, Server
+from micronova.compute.db import Server
 from micronova.compute.power import Powers
 from micronova.context import Context
 from micronova.db import Tx
@@ -53,11 +53,11 @@ class Rebuilds(Creates, Powers):
             else:
                 self._check_same_image(tx, ctx, server, image.id)
             given = db.get_input(tx, id)
-            self._check_metadata(tx, server, fields)
+            quota.check_metadata(tx, self.config.options.quota, server.project_id, fields.get("metadata", {}))
             if asked.user_data is not msgspec.UNSET:
                 given = tx.change(given, user_data=asked.user_data)
             if asked.key_name is not msgspec.UNSET:
-                key = self._new_key(tx, server, asked.key_name)
+                key = self.key_of(tx, server.user_id, asked.key_name)
                 fields["key_name"] = asked.key_name
                 given = tx.change(given, public_key=key.public_key if key else "", key_type=key.type if key else "ssh")
             tx.change(given, files=None)
@@ -74,18 +74,6 @@ class Rebuilds(Creates, Powers):
                 if known.get("image_id") == image_id:
                     return
         raise BadRequest("Unable to rebuild with a different image for a volume-backed server.")
-
-    def _check_metadata(self, tx: Tx, server: Server, fields: dict[str, Any]) -> None:
-        if "metadata" in fields:
-            self.check_metadata(tx, server.project_id, fields["metadata"])
-
-    def _new_key(self, tx: Tx, server: Server, name: str | None) -> KeyPair | None:
-        if name is None:
-            return None
-        key = tx.first(KeyPair, user_id=server.user_id, name=name)
-        if key is None:
-            raise BadRequest("Invalid key_name provided.")
-        return key
 
     @task(
         deadline=600,

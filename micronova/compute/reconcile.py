@@ -145,5 +145,5 @@ def differs(server: Server | HostedServer, facts: GuestFacts) -> dict[str, objec
         return {}
     if facts.power == "absent":
         return {"vm_state": states.ERROR, "power_state": states.NO_STATE} if server.launched_at else {}
-    found = found_power(server, facts)
+    found = found_power(facts)
     return {name: value for name, value in found.items() if getattr(server, name) != value}

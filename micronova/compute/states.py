@@ -31,7 +31,6 @@ REBUILDING = "rebuilding"
 RESIZE_PREP = "resize_prep"
 RESIZE_FINISH = "resize_finish"
 RESIZE_REVERTING = "resize_reverting"
-RESIZE_CONFIRMING = "resize_confirming"
 DELETING = "deleting"
 
 NO_STATE, RUNNING, POWER_PAUSED, SHUTDOWN, CRASHED = 0, 1, 3, 4, 6

@@ -29,6 +29,8 @@ MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_net", "v
 """What every boot loads, with what these need; all else of this kernel that a guest needs is built in."""
 FILESYSTEMS = {"iso9660": ("isofs",), "vfat": ("vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1")}
 """What a config drive needs, loaded when one is seen."""
+AGENT = ("virtio_console",)
+"""What the channel to a guest agent needs, loaded by whoever brings an agent."""
 DISK_MIB = 16
 _LOADER = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 _ROOT = pathlib.Path(__file__).parent / "root"
@@ -130,7 +132,7 @@ def _built(place: pathlib.Path) -> TinyImage | None:
 
 def _recipe() -> str:
     """Changes when what is built would change for another reason than newer packages."""
-    digest = hashlib.sha256(repr((MODULES, FILESYSTEMS, DISK_MIB)).encode())
+    digest = hashlib.sha256(repr((MODULES, FILESYSTEMS, AGENT, DISK_MIB)).encode())
     for path in sorted(_ROOT.rglob("*")):
         if path.is_file():
             digest.update(str(path.relative_to(_ROOT)).encode() + path.read_bytes())
@@ -182,7 +184,8 @@ async def _libraries(tree: pathlib.Path, program: pathlib.Path) -> list[pathlib.
 
 def _add_modules(archive: Archive, folder: pathlib.Path) -> None:
     files = {path.stem.replace("-", "_"): path for path in folder.rglob("*.ko")}
-    wanted = {"modules": MODULES, **{f"modules.{kind}": names for kind, names in FILESYSTEMS.items()}}
+    later = {f"modules.{kind}": names for kind, names in FILESYSTEMS.items()}
+    wanted = {"modules": MODULES, "modules.agent": AGENT, **later}
     packed: set[str] = set()
     for listing, names in wanted.items():
         order = _load_order(files, names)

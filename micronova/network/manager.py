@@ -28,6 +28,7 @@ from micronova.network.ports import Ports
 from micronova.network.qos_policies import QosPolicies
 from micronova.network.qos_rules import BandwidthLimitRules, DscpMarkingRules, MinimumBandwidthRules, QosRules
 from micronova.network.rbac_policies import RbacPolicies
+from micronova.network.repair import Repairs
 from micronova.network.room import HOST_RESOURCE, Room
 from micronova.network.router_interfaces import Asked, Interface, RouterInterfaces
 from micronova.network.routers import Routers
@@ -39,7 +40,6 @@ from micronova.network.strategy import Hooks, Strategies
 from micronova.network.subnet_pools import SubnetPools
 from micronova.network.subnets import Subnets
 from micronova.network.topologies import Makers, Topologies
-from micronova.network.trace.tracing import Tracing
 from micronova.network.trunks import Trunks
 from micronova.policy import Policy
 
@@ -47,7 +47,7 @@ ALLOCATION_TRIES = 20
 T = TypeVar("T")
 
 
-class NetworkManager(Tracing):
+class NetworkManager(Repairs):
     """Networks, subnets, ports, addresses and security groups, and what of them is real on this host."""
 
     topic = "network"

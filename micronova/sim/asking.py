@@ -11,9 +11,10 @@ from micronova.image.db import Image
 from micronova.network.attributes import for_create, for_update
 from micronova.network.db import Standard
 from micronova.sim.faults import Dice
-from micronova.sim.world import Process, World
+from micronova.sim.world import PROJECTS, Process, World
 
-PROJECTS = ("p1", "p2")
+FITTING = 0.8
+"""How often users pick what they can use."""
 Habit = tuple[int, Callable[[Context], Awaitable[None]]]
 """How often, beside all others, and what."""
 
@@ -50,13 +51,15 @@ class Asking:
     def _ask(self, ctx: Context, what: str, ask: Callable[[Process], Any]) -> None:
         self._world.request(f"{ctx.project_id} {what}", ask)
 
-    async def _pick(self, ctx: Context, cls: type[Any]) -> Any:
-        """One of the rows of a project, or None; at times another project's."""
+    async def _pick(self, ctx: Context, cls: type[Any], **fit: Any) -> Any:
+        """One of the rows of a project, mostly one that fits, or None; at times another project's."""
         if self._dice.happens(0.04):
             ctx = member(self._dice.one(PROJECTS))
         where: dict[str, Any] = {"owner" if cls is Image else "project_id": ctx.project_id}
         order = (("created_at", True), ("id", True))
         rows = await self._world.read(lambda tx: tx.find(cls, order=order, **where))
+        if fit and self._dice.happens(FITTING):
+            rows = [row for row in rows if all(getattr(row, name) == value for name, value in fit.items())] or rows
         return self._dice.one(rows) if rows else None
 
     def _name(self, noun: str) -> str:

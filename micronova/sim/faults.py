@@ -17,9 +17,15 @@ from micronova.sim.world import API, Machine, World
 
 T = TypeVar("T")
 FINE = 1_000_000
-READS = ("list", "list_ports", "list_networks", "inspect", "console", "read", "names", "unfinished", "close")
+READS = (
+    *("list", "list_ports", "list_networks", "inspect", "console", "read", "names", "unfinished", "close"),
+    *("stats", "copy_out", "get", "backups"),
+)
 
-MAKES = ("ensure", "ensure_port", "ensure_ports", "ensure_network", "begin", "append")
+MAKES = (
+    *("ensure", "ensure_port", "ensure_ports", "ensure_network", "begin", "append"),
+    *("ensure_volume", "ensure_snapshot", "extend", "copy_in", "put"),
+)
 """Operations that may be refused for good, or for want of space."""
 
 

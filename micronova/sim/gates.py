@@ -256,6 +256,24 @@ class GatedCompute(DriverGate):
     async def extend_volume(self, id: str, volume_id: str, size_gib: int) -> None:
         await self._do("extend_volume", lambda: self._driver.extend_volume(id, volume_id, size_gib))
 
+    async def follow_volume(self, id: str, disk: VolumeDisk) -> bool:
+        return await self._do("follow_volume", lambda: self._driver.follow_volume(id, disk))
+
+    async def hold_volume(self, id: str, disk: VolumeDisk) -> None:
+        await self._do("hold_volume", lambda: self._driver.hold_volume(id, disk))
+
+    async def switch_volume(self, id: str, disk: VolumeDisk) -> None:
+        await self._do("switch_volume", lambda: self._driver.switch_volume(id, disk))
+
+    async def unfollow_volume(self, id: str, volume_id: str) -> None:
+        await self._do("unfollow_volume", lambda: self._driver.unfollow_volume(id, volume_id))
+
+    async def freeze(self, id: str) -> None:
+        await self._do("freeze", lambda: self._driver.freeze(id))
+
+    async def thaw(self, id: str) -> bool:
+        return await self._do("thaw", lambda: self._driver.thaw(id))
+
     async def inspect(self, id: str) -> GuestFacts:
         return await self._do("inspect", lambda: self._driver.inspect(id))
 
@@ -330,13 +348,15 @@ class GatedNetwork(DriverGate):
 class Copies(FakeStore):
     """Image bytes that have a path, like files, without being any."""
 
+    FOLDER = "/copies"
+
     async def names(self) -> list[str]:
         """Names of all committed bytes, sorted."""
         await self._called("names")
         return sorted(self.committed)
 
     def path(self, name: str) -> str | None:
-        return f"/copies/{name}" if name in self.committed else None
+        return f"{self.FOLDER}/{name}" if name in self.committed else None
 
 
 class GatedStore(DriverGate):

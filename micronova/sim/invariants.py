@@ -18,6 +18,7 @@ from micronova.sim.segment_invariants import (
     the_switch_carries_what_hosts_need,
 )
 from micronova.sim.snapshot import Snapshot
+from micronova.sim.volume_invariants import VOLUME_ALWAYS, VOLUME_HEALED
 from micronova.tasks import Task
 
 Invariant = Callable[[Snapshot], Iterator[str]]
@@ -170,6 +171,7 @@ def images_have_their_bytes(now: Snapshot) -> Iterator[str]:
 
 ALWAYS: tuple[Invariant, ...] = (
     *NETWORK_ALWAYS,
+    *VOLUME_ALWAYS,
     no_segment_twice,
     allocations_have_consumers,
     what_is_passing_has_an_owner,
@@ -185,6 +187,7 @@ HEALED: tuple[Invariant, ...] = (
     the_switch_carries_what_hosts_need,
     servers_have_real_ports,
     images_have_their_bytes,
+    *VOLUME_HEALED,
 )
 
 

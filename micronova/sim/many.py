@@ -1,5 +1,6 @@
 """Many seeds, shared among processes. A module of its own: a new process can't import a package's __main__."""
 
+import contextlib
 import multiprocessing
 from collections.abc import Iterator, Sequence
 
@@ -25,5 +26,5 @@ def live_through(seeds: Sequence[int], events: int, jobs: int) -> Iterator[Outco
 def live_batch(batch: tuple[Sequence[int], int]) -> list[Outcome]:
     """The outcomes of some seeds, in this process."""
     seeds, events = batch
-    ground = Ground()
-    return [simulate(seed, events, ground=ground) for seed in seeds]
+    with contextlib.closing(Ground()) as ground:
+        return [simulate(seed, events, ground=ground) for seed in seeds]

@@ -13,6 +13,7 @@ from micronova.sim import history, snapshot
 from micronova.sim.faults import Dice, FaultPlan
 from micronova.sim.invariants import ALWAYS, HEALED, Invariant, broken, quotas_are_kept
 from micronova.sim.loop import VirtualLoop, run
+from micronova.sim.volume_invariants import volume_quotas_are_kept
 from micronova.sim.workload import Users
 from micronova.sim.world import Ground, World
 
@@ -60,7 +61,12 @@ class Simulation:
         self.users = Users(self.world, self.dice)
         self.faults = FaultPlan(self.world, self.dice)
         options = ground.configs["api"].options.quota
-        self.always: tuple[Invariant, ...] = (*ALWAYS, quotas_are_kept(options))
+        self.always: tuple[Invariant, ...] = (
+            *ALWAYS,
+            quotas_are_kept(options),
+            volume_quotas_are_kept(options),
+            self.users.data.data_are_where_they_should_be,
+        )
 
     async def live(self, events: int) -> Outcome:
         """Go through `events` events and the healing after them; ends with the first thing that is wrong."""
@@ -74,6 +80,7 @@ class Simulation:
         self.faults.calm = True
         await self.world.open()
         await self.users.open()
+        await self.users.move_in()
         self.faults.calm = False
         for _ in range(events):
             if self.dice.happens(self.faults.mood.disasters):

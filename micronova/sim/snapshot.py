@@ -1,13 +1,13 @@
 """All that is true of a simulated cloud at one moment: its rows, and what its machines have."""
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from micronova.compute.db import Server, ServerInput
-from micronova.compute.driver import GuestFacts
-from micronova.db import Row, Tx
+from micronova.compute.driver import GuestFacts, VolumeDisk
+from micronova.db import Tx
 from micronova.image.db import Image
 from micronova.network import specs
 from micronova.network.db import (
@@ -27,10 +27,13 @@ from micronova.network.db import (
 from micronova.network.driver import GroupSpec, PortSpec, SegmentSpec
 from micronova.network.switch_changes import State
 from micronova.scheduler.db import Allocation
-from micronova.sim.world import SWITCH, World
+from micronova.sim.world import PROJECTS, SWITCH, Machine, World
 from micronova.tasks import Task
-
-R = TypeVar("R", bound=Row)
+from micronova.volume import db as volume_db
+from micronova.volume import quota
+from micronova.volume.driver import ExportSpec
+from micronova.volume.drivers.pretended import Snapshot as KeptSnapshot
+from micronova.volume.drivers.pretended import Volume as KeptVolume
 
 
 class NetworkView(msgspec.Struct, frozen=True):
@@ -45,12 +48,27 @@ class NetworkView(msgspec.Struct, frozen=True):
     segments: dict[str, SegmentSpec] = {}
 
 
+class BackendView(msgspec.Struct, frozen=True):
+    """What a back end of volumes has."""
+
+    volumes: dict[str, KeptVolume]
+    snapshots: dict[str, KeptSnapshot]
+    exports: dict[str, ExportSpec]
+
+
 class MachineView(msgspec.Struct, frozen=True):
-    """What a machine has, and the names of its process's asyncio tasks."""
+    """What a machine has, and the names of its process's asyncio tasks. `disks` are the volumes of its guests.
+
+    `backups` are those of which it keeps anything, `files` what lies where copies under way do.
+    """
 
     guests: dict[str, GuestFacts]
     network: NetworkView
     running: tuple[str, ...]
+    disks: dict[str, tuple[VolumeDisk, ...]]
+    backends: dict[str, BackendView]
+    backups: frozenset[str]
+    files: tuple[str, ...]
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -81,21 +99,20 @@ class Snapshot(msgspec.Struct, frozen=True):
     tunnels: dict[str, TunnelEndpoint]
     carried: dict[str, frozenset[int]]
     """VLANs that the switch carries to each host."""
-
-    def of_project(self, rows: Iterable[Any], project_id: str) -> list[Any]:
-        return [row for row in rows if row.project_id == project_id]
+    volumes: dict[str, volume_db.Volume]
+    volume_snapshots: dict[str, volume_db.Snapshot]
+    attachments: dict[str, volume_db.Attachment]
+    backups: dict[str, volume_db.Backup]
+    volume_groups: dict[str, volume_db.Group]
+    group_snapshots: dict[str, volume_db.GroupSnapshot]
+    transfers: dict[str, volume_db.Transfer]
+    volume_usage: dict[str, dict[str, int]]
+    """What the volume room counts for each project's quota, when it was asked for."""
 
 
 async def take(world: World, *, wanted: bool = False) -> Snapshot:
     """The cloud as it is now; `wanted` also asks what drivers should have."""
-    machines = {}
-    for machine in world.hosts:
-        guests = {guest.id: guest for guest in await machine.compute.list()}
-        running = tuple(machine.process.life.names) if machine.process is not None else ()
-        driver = machine.network
-        segments = {id: spec.segment for id, spec in driver.networks.items()}
-        network = NetworkView(dict(driver.ports), tuple(sorted(driver.networks)), dict(driver.groups), segments)
-        machines[machine.name] = MachineView(guests, network, running)
+    machines = {machine.name: await _machine(machine) for machine in world.hosts}
     hosts = list(machines) if wanted else []
     stored = {
         machine.name: frozenset((*machine.store.committed, *machine.store.incoming))
@@ -103,6 +120,25 @@ async def take(world: World, *, wanted: bool = False) -> Snapshot:
     }
     switch = world.switch.state
     return await world.read(lambda tx: _read(tx, machines, stored, hosts, switch))
+
+
+async def _machine(machine: Machine) -> MachineView:
+    guests = {guest.id: guest for guest in await machine.compute.list()}
+    driver = machine.network
+    segments = {id: spec.segment for id, spec in driver.networks.items()}
+    pools = {name: backend.pool for name, backend in machine.backends.items()}
+    return MachineView(
+        guests=guests,
+        network=NetworkView(dict(driver.ports), tuple(sorted(driver.networks)), dict(driver.groups), segments),
+        running=tuple(machine.process.life.names) if machine.process is not None else (),
+        disks={id: machine.compute.disks(id) for id in guests},
+        backends={
+            name: BackendView(dict(pool.volumes), dict(pool.snapshots), dict(pool.exports))
+            for name, pool in pools.items()
+        },
+        backups=frozenset(machine.backups.pieces),
+        files=machine.files(),
+    )
 
 
 def _read(
@@ -130,6 +166,14 @@ def _read(
         segments=_by_id(tx.find(GivenSegment)),
         tunnels=_by_id(tx.find(TunnelEndpoint)),
         carried=_carried(switch),
+        volumes=_by_id(tx.find(volume_db.Volume)),
+        volume_snapshots=_by_id(tx.find(volume_db.Snapshot, order=(("created_at", True), ("id", True)))),
+        attachments=_by_id(tx.find(volume_db.Attachment)),
+        backups=_by_id(tx.find(volume_db.Backup)),
+        volume_groups=_by_id(tx.find(volume_db.Group)),
+        group_snapshots=_by_id(tx.find(volume_db.GroupSnapshot)),
+        transfers=_by_id(tx.find(volume_db.Transfer)),
+        volume_usage={project_id: quota.usage(tx, project_id) for project_id in PROJECTS} if hosts else {},
     )
 
 

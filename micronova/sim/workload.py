@@ -1,14 +1,16 @@
 """What users do, at random: reasonable things, impossible things, and several things at once."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
 from micronova.compute import states
 from micronova.compute.create import NewServer
-from micronova.compute.db import Flavor, Server
+from micronova.compute.db import DiskPlan, Flavor, Server
 from micronova.compute.manager import ComputeManager
 from micronova.compute.rebuild import Rebuild
+from micronova.compute.volumes import NewDisk
 from micronova.context import Context
 from micronova.db import Tx
 from micronova.image.changes import NewImage
@@ -16,10 +18,13 @@ from micronova.image.db import Image
 from micronova.network.contract import NicRequest
 from micronova.network.db import Network, Port, SecurityGroup
 from micronova.network.router_interfaces import Asked
-from micronova.sim.asking import ADMIN, PROJECTS, Habit, create, member
+from micronova.sim.asking import ADMIN, Habit, create, member
 from micronova.sim.faults import Dice
 from micronova.sim.network_users import OUTSIDE, NetworkUsers
-from micronova.sim.world import Process, World
+from micronova.sim.volume_users import TYPES, VolumeUsers
+from micronova.sim.world import PROJECTS, Process, World
+from micronova.volume.db import Volume
+from micronova.volume.volumes import NewVolume
 
 FLAVORS = (
     ("tiny", 1, 128, 1),
@@ -30,15 +35,19 @@ FLAVORS = (
     ("endless", 1, 256, 900),
 )
 """(name, vCPUs, MiB, GiB); no host can take the last two."""
-IMAGE_BYTES = b"bytes of an image " * 64
+MOVING = 4.0
+"""Seconds in which what users begin with is made."""
 
 
-class Users(NetworkUsers):
+class Users(NetworkUsers, VolumeUsers):
     """Everybody who uses the cloud."""
 
     def __init__(self, world: World, dice: Dice) -> None:
         super().__init__(world, dice)
         self._image_id = ""
+        self._fond = dice.happens(0.4)
+        """Whether these users care for volumes more than for anything else, and do more at once."""
+        fondness = 4 if self._fond else 1
         self._habits: list[Habit] = [
             (22, self._create_servers),
             (12, self._delete_server),
@@ -47,6 +56,7 @@ class Users(NetworkUsers):
             (3, self._edit_server),
             (3, self._group_server),
             *self.network_habits(),
+            *((often * fondness, habit) for often, habit in self.volume_habits()),
             (3, self._create_image),
             (1, self._delete_image),
         ]
@@ -61,6 +71,7 @@ class Users(NetworkUsers):
                     id=id, flavorid=name, name=name, vcpus=vcpus, ram_mib=ram_mib, disk_gib=disk_gib, created_at=tx.now
                 )
                 tx.insert(flavor)
+            self.stock_types(tx)
 
         await self._world.db.write(stock, self._world.ctx, why="flavors to begin with")
         self.outside = await self._finish("the way out", _outside)
@@ -70,9 +81,30 @@ class Users(NetworkUsers):
         image = await self._finish("the first image", _first_image)
         self._image_id = image.id
 
+    async def move_in(self) -> None:
+        """Users who are fond of volumes have servers that boot from one and have another."""
+        if not self._fond:
+            return
+        pairs: list[tuple[Context, Server, Volume]] = []
+        for project_id in PROJECTS:
+            ctx = member(project_id)
+            root = DiskPlan(
+                source="image", source_id=self._image_id, size_gib=1, boot_index=0, delete_on_termination=True
+            )
+            asked = NewServer(name=self._name("server"), flavor_ref="tiny", disks=(root,), shared_disks=True)
+            servers = await self._finish("moving in", partial(_make_server, ctx=ctx, asked=asked))
+            new = NewVolume(name=self._name("volume"), size_gib=1, type_ref=self._dice.one(sorted(TYPES)))
+            volume = await self._finish("moving in", partial(_make_volume, ctx=ctx, new=new))
+            pairs.append((ctx, servers[0], volume))
+        await asyncio.sleep(MOVING)
+        for ctx, server, volume in pairs:
+            await self._finish("moving in", partial(_attach, ctx=ctx, server=server, volume=volume))
+        await asyncio.sleep(MOVING)
+
     async def act(self) -> None:
-        """Some user does something; sometimes a second does something at the same time."""
-        for _ in range(2 if self._dice.happens(0.2) else 1):
+        """Some user does something; sometimes others do something at the same time."""
+        most = 4 if self._fond else 2
+        for _ in range(self._dice.number(2, most) if self._dice.happens(0.1 * most) else 1):
             habit = self._dice.weighed(self._habits)
             await habit(member(self._dice.one(PROJECTS)))
 
@@ -83,10 +115,14 @@ class Users(NetworkUsers):
         flavor = dice.weighed(((10, "tiny"), (8, "small"), (4, "wide"), (3, "large"), (1, "absurd"), (1, "endless")))
         image = await self._pick(ctx, Image) if dice.happens(0.25) else None
         nics = await self._nics(ctx)
+        image_id = image.id if image else self._image_id
+        disks = await self.boot_disks(ctx, image_id) if dice.happens(0.3) else ()
         asked = NewServer(
             name=self._name("server"),
             flavor_ref=flavor,
-            image_ref=image.id if image else self._image_id,
+            image_ref="" if disks else image_id,
+            disks=disks,
+            shared_disks=True,
             nics=nics,
             most=dice.number(2, 4) if dice.happens(0.2) else 1,
             user_data="aGVsbG8=" if dice.happens(0.3) else None,
@@ -178,6 +214,18 @@ class Users(NetworkUsers):
             self._ask(ctx, f"deletes {image.name}", lambda api: api.image.delete(ctx, image.id))
 
 
+async def _make_server(api: Process, *, ctx: Context, asked: NewServer) -> list[Server]:
+    return await api.compute.create(ctx, asked)
+
+
+async def _make_volume(api: Process, *, ctx: Context, new: NewVolume) -> Volume:
+    return (await api.volume.create(ctx, new)).row
+
+
+async def _attach(api: Process, *, ctx: Context, server: Server, volume: Volume) -> None:
+    await api.compute.attach_volume(ctx, server.id, NewDisk(volume_id=volume.id, shared=True))
+
+
 async def _outside(api: Process) -> str:
     network = await create(api.network.networks, ADMIN, {"name": "outside", "router:external": True})
     body = {"network_id": network.id, "cidr": OUTSIDE, "ip_version": 4, "enable_dhcp": False}
@@ -204,8 +252,8 @@ async def upload(api: Process, ctx: Context, name: str, visibility: str) -> Imag
     """A new image with bytes."""
     values = {"name": name, "disk_format": "raw", "container_format": "bare", "visibility": visibility}
     image = await api.image.create(ctx, NewImage(values=values))
-    return await api.image.upload(ctx, image.id, _stream())
+    return await api.image.upload(ctx, image.id, _stream(name))
 
 
-async def _stream() -> AsyncIterator[bytes]:
-    yield IMAGE_BYTES
+async def _stream(name: str) -> AsyncIterator[bytes]:
+    yield f"bytes of {name} ".encode() * 64

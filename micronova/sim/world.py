@@ -5,8 +5,12 @@ A machine outlives its processes: guests, networks, image bytes stay when a proc
 
 import asyncio
 import logging
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from micronova import config
@@ -57,13 +61,23 @@ from micronova.sim.gates import (
 )
 from micronova.sim.life import Life, owned_tasks
 from micronova.sim.loop import VirtualLoop
+from micronova.sim.volume_gates import BACKENDS, Backups, GatedBackups, GatedReader, GatedVolumes
+from micronova.volume.db import ROWS as VOLUME_ROWS
+from micronova.volume.driver import Connection
+from micronova.volume.drivers.fake import FakeVolumeDriver, copy_blocks
+from micronova.volume.manager import VolumeManager
+from micronova.volume.policies import RULES as VOLUME_RULES
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
-ROWS: tuple[type[Row], ...] = (*CORE, *IMAGE_ROWS, *SCHEDULER_ROWS, *NETWORK_ROWS, *COMPUTE_ROWS)
+ROWS: tuple[type[Row], ...] = (*CORE, *IMAGE_ROWS, *SCHEDULER_ROWS, *NETWORK_ROWS, *VOLUME_ROWS, *COMPUTE_ROWS)
+PROJECTS = ("p1", "p2")
+"""Whose things are in the cloud."""
 API = "api"
 HOSTS = ("c1", "c2", "c3")
+STORES = ("c1", "c2")
+"""Hosts with back ends of volumes; other hosts reach them."""
 ADDRESSES = {name: f"192.0.2.{number}" for number, name in enumerate((API, *HOSTS), 1)}
 """Where the hosts' tunnels end."""
 SWITCH = SwitchSettings(driver="fake", hosts={name: (f"Eth1/{at}",) for at, name in enumerate(HOSTS, 1)})
@@ -72,6 +86,7 @@ VCPUS, RAM_MIB, DISK_GIB = 4, 4096, 32
 """What each host has."""
 DYING_TURNS = 50
 """Turns of the loop within which every task of a killed process must have ended."""
+BACKEND = {"driver": "fake", "over_commit": 1.4}
 FLAGS: dict[str, Any] = {
     "simulate": True,
     "state": "simulated",
@@ -85,6 +100,15 @@ FLAGS: dict[str, Any] = {
     "quota.security_group_rules": 22,
     "network.vlan_ranges": ["rack:100:101"],
     "network.vni_ranges": ["1:4"],
+    "quota.volumes": 7,
+    "quota.snapshots": 4,
+    "quota.gigabytes": 18,
+    "quota.per_volume_gigabytes": 4,
+    "quota.backups": 3,
+    "quota.backup_gigabytes": 6,
+    "quota.volume_groups": 2,
+    "volume.attach_seconds": 700,
+    **{f"volume.backends.{name}.{option}": value for name in BACKENDS for option, value in BACKEND.items()},
 }
 
 
@@ -92,11 +116,21 @@ class Ground:
     """What all simulations of a process share because it never changes: options, rules, compiled statements."""
 
     def __init__(self) -> None:
-        self.configs: dict[str, Config] = {host: config.load(flags={**FLAGS, "host": host}) for host in (API, *HOSTS)}
-        self.policy = Policy({**COMPUTE_RULES, **NETWORK_RULES, **IMAGE_RULES})
+        self.folder = Path(tempfile.mkdtemp(prefix="micronova-sim-"))
+        self._end = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        flags = {**FLAGS, "state": str(self.folder)}
+        self.configs: dict[str, Config] = {
+            host: config.load(flags={**flags, "host": host, "network.tunnel_address": address})
+            for host, address in ADDRESSES.items()
+        }
+        self.policy = Policy({**COMPUTE_RULES, **VOLUME_RULES, **NETWORK_RULES, **IMAGE_RULES})
         self.plans: dict[type[Row], Any] = {}
         self.compiled: dict[Any, Any] = {}
         self.tables = statements(ROWS, SQLite("sqlite://").dialect)
+
+    def close(self) -> None:
+        """The folder of files that lived for a moment is gone. Repeating changes nothing."""
+        self._end()
 
 
 class SharedDatabase(Database):
@@ -127,11 +161,23 @@ class Machine:
         self.network = FakeNetworkDriver(world.clock)
         self.store = FakeStore()
         self.copies = Copies()
+        self.backends = {
+            backend: FakeVolumeDriver(name=backend, capacity_gib=size_gib, capabilities=can)
+            for backend, (size_gib, can) in BACKENDS.items()
+            if name in STORES
+        }
+        self.backups = Backups()
+        self.compute.mirror = world.mirror
         self.process: Process | None = None
 
     @property
     def up(self) -> bool:
         return self.process is not None
+
+    def files(self) -> tuple[str, ...]:
+        """Files of copies that are under way, or were left behind."""
+        folder = self.world.ground.folder / "volume-copies" / self.name
+        return tuple(sorted(file.name for file in folder.iterdir())) if folder.is_dir() else ()
 
     def start(self) -> None:
         """A process runs on the machine and begins to serve. One that runs already is left alone."""
@@ -151,6 +197,8 @@ class Machine:
         await self.kill()
         for guest in await self.compute.list():
             await self.compute.stop(guest.id, wait=0)
+        for driver in self.backends.values():
+            driver.power_cut()
         await self.network.erase()
 
 
@@ -176,6 +224,7 @@ class Process:
             VlanManager(runtime, switches={switch.name: switch}),
         )
         self.network = NetworkManager(runtime, driver=network, policy=policy, strategies=strategies)
+        self.volume = self._volumes(machine, runtime)
         self.compute = ComputeManager(
             runtime,
             driver=GatedCompute(machine.compute, life, weather),
@@ -183,11 +232,30 @@ class Process:
             image=self.image,
             scheduler=self.scheduler,
             policy=policy,
+            volume=self.volume,
         )
-        on_hosts = (*strategies, self.network, self.compute)
+        self.volume.on_grown = self.compute.record_grown
+        self.volume.guests = self.compute
+        stores = (self.image, self.volume) if machine.backends else ()
+        on_hosts = (*strategies, *stores, self.network, self.compute)
         served: list[Manager] = [self.image, self.scheduler] if machine.name == API else list(on_hosts)
         self.service = Service(runtime, served)
         self.serving = False
+
+    def _volumes(self, machine: Machine, runtime: Runtime) -> VolumeManager:
+        world, outside = machine.world, (self.life, machine.weather)
+        folder = world.ground.folder / machine.name
+        manager = VolumeManager(
+            runtime,
+            drivers={
+                name: GatedVolumes(driver, machine.copies, folder, outside) for name, driver in machine.backends.items()
+            },
+            image=self.image,
+            policy=world.ground.policy,
+            backup_store=GatedBackups(machine.backups, *outside),
+        )
+        manager.reader = GatedReader(world.backends, *outside)
+        return manager
 
     def begin(self) -> None:
         """Start the service; a process that can't start ends."""
@@ -260,6 +328,14 @@ class World:
     @property
     def hosts(self) -> list[Machine]:
         return [self.machines[name] for name in HOSTS]
+
+    def mirror(self, old: Connection, new: Connection) -> None:
+        """A guest has made its volume's new place hold what the old one does."""
+        copy_blocks(self.backends(), old, new)
+
+    def backends(self) -> list[FakeVolumeDriver]:
+        """All back ends of volumes, on whatever host."""
+        return [driver for machine in self.hosts for driver in machine.backends.values()]
 
     async def open(self) -> None:
         """Every machine's process serves."""

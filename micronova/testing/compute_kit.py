@@ -9,54 +9,19 @@ ComputeBench around its driver:
 """
 
 import asyncio
-from typing import Protocol
 
 import msgspec
 import pytest
 
-from micronova.compute.driver import MAX_SLOTS, ComputeDriver, Disk, GuestSpec, Nic, VolumeDisk
+from micronova.compute.driver import MAX_SLOTS, Disk
 from micronova.errors import DriverError, NoSpace, Rejected
+from micronova.testing.compute_bench import ONE, THREE, TWO, ComputeBench, console_once_written
+from micronova.testing.compute_volumes_kit import VolumeConformance
 
-ONE, TWO, THREE = (f"{n}0000000-0000-4000-8000-000000000000" for n in (1, 2, 3))
-
-
-class ComputeBench(Protocol):
-    """What the kit must know of the driver under test, and what it must be able to do to its host."""
-
-    driver: ComputeDriver
-
-    def spec(self, id: str) -> GuestSpec:
-        """A small guest with a disk that this host can run."""
-
-    async def nic(self, number: int) -> Nic:
-        """A network card, another for each number, whose device this host has."""
-
-    async def cards(self, id: str) -> list[str]:
-        """The ports whose cards guest `id` has now, or would start with."""
-
-    async def volume(self, number: int) -> VolumeDisk:
-        """A volume as a disk, another for each number, that this host reaches."""
-
-    async def volumes(self, id: str) -> list[str]:
-        """The volumes that guest `id` has as disks now, or would start with, in order."""
-
-    async def crash(self, id: str) -> None:
-        """The running guest's machine dies without anybody having asked."""
-
-    async def fill_disk(self) -> None:
-        """From now on this host has no space for another guest."""
-
-    async def free_disk(self) -> None:
-        """It has space again."""
-
-    async def reopen(self) -> None:
-        """`driver` is what a service finds that starts on this host after the last one was killed."""
-
-    def traces(self, id: str) -> list[str]:
-        """What of guest `id` is on the host, driver or not: files, processes. Empty when nothing is."""
+__all__ = ("ONE", "THREE", "TWO", "ComputeBench", "ComputeDriverConformance")
 
 
-class ComputeDriverConformance:
+class ComputeDriverConformance(VolumeConformance):
     """The tests; a driver passes when all of them do."""
 
     async def test_the_host_tells_what_it_has(self, bench: ComputeBench) -> None:
@@ -230,7 +195,7 @@ class ComputeDriverConformance:
     async def test_the_console_shows_its_end(self, bench: ComputeBench) -> None:
         await bench.driver.ensure(bench.spec(ONE))
 
-        text = await _console_once_written(bench.driver, ONE)
+        text = await console_once_written(bench.driver, ONE)
         tail = await bench.driver.console(ONE, max_bytes=5)
 
         assert text
@@ -283,7 +248,7 @@ class ComputeDriverConformance:
     async def test_a_card_that_was_there_from_the_start_can_be_taken(self, bench: ComputeBench) -> None:
         driver, nic = bench.driver, await bench.nic(1)
         await driver.ensure(msgspec.structs.replace(bench.spec(ONE), nics=(nic,)))
-        await _console_once_written(driver, ONE)
+        await console_once_written(driver, ONE)
 
         await driver.detach_nic(ONE, nic.port_id)
 
@@ -307,7 +272,7 @@ class ComputeDriverConformance:
             await driver.ensure(msgspec.structs.replace(spec, nics=nics))
 
         await driver.ensure(spec)
-        await _console_once_written(driver, ONE)
+        await console_once_written(driver, ONE)
         for _ in range(2):
             with pytest.raises(Rejected):
                 await driver.attach_nic(ONE, nics[-1])
@@ -324,64 +289,13 @@ class ComputeDriverConformance:
 
         assert [] == bench.traces(ONE)
 
-    async def test_a_volume_is_plugged_into_a_running_guest_and_out_again(self, bench: ComputeBench) -> None:
-        driver, disk = bench.driver, await bench.volume(1)
-        await driver.ensure(bench.spec(ONE))
-        await _console_once_written(driver, ONE)
+    async def test_a_guest_without_an_agent_cannot_be_frozen(self, bench: ComputeBench) -> None:
+        await bench.driver.ensure(bench.spec(ONE))
 
-        for _ in range(2):
-            await driver.attach_volume(ONE, disk)
-        with_it = await bench.volumes(ONE)
-        told = (await driver.inspect(ONE)).volumes, [guest.volumes for guest in await driver.list()]
-        await driver.extend_volume(ONE, "unknown", 2)
-        for _ in range(2):
-            await driver.detach_volume(ONE, disk.volume_id)
-
-        assert [disk.volume_id] == with_it
-        assert ((disk.volume_id,), [(disk.volume_id,)]) == told
-        assert [] == await bench.volumes(ONE)
-        assert ("running", ()) == ((await driver.inspect(ONE)).power, (await driver.inspect(ONE)).volumes)
-
-    async def test_a_guest_starts_with_its_volumes_and_keeps_them(self, bench: ComputeBench) -> None:
-        driver, disks = bench.driver, tuple([await bench.volume(number) for number in (1, 2)])
-        scsi = msgspec.structs.replace(disks[1], bus="scsi")
-        spec = msgspec.structs.replace(bench.spec(ONE), volumes=(disks[0], scsi))
-
-        await driver.ensure(spec)
-        await driver.reboot(ONE, hard=True)
-        await bench.reopen()
-        await bench.driver.init_host()
-        running = await bench.volumes(ONE)
-        await bench.driver.stop(ONE, wait=0)
-        await bench.driver.detach_volume(ONE, disks[0].volume_id)
-        off = await bench.volumes(ONE)
-
-        assert sorted(disk.volume_id for disk in disks) == running
-        assert [scsi.volume_id] == off
-        await bench.driver.ensure(msgspec.structs.replace(spec, volumes=(scsi,)))
-        assert off == await bench.volumes(ONE)
-
-    async def test_a_paused_guest_takes_a_volume_and_says_that_it_gives_none(self, bench: ComputeBench) -> None:
-        driver, disk = bench.driver, await bench.volume(1)
-        await driver.ensure(bench.spec(ONE))
-        await driver.pause(ONE, paused=True)
-
-        await driver.attach_volume(ONE, disk)
-        with pytest.raises(Rejected, match="stands still"):
-            await driver.detach_volume(ONE, disk.volume_id)
-
-        assert [disk.volume_id] == await bench.volumes(ONE)
-        await driver.detach_volume(ONE, "unknown")
-
-    async def test_volumes_of_a_guest_that_is_not_there(self, bench: ComputeBench) -> None:
-        disk = await bench.volume(1)
-
-        await bench.driver.detach_volume(ONE, disk.volume_id)
-        await bench.driver.extend_volume(ONE, disk.volume_id, 2)
-        with pytest.raises(DriverError):
-            await bench.driver.attach_volume(ONE, disk)
-
-        assert [] == bench.traces(ONE)
+        for id in (ONE, TWO):
+            with pytest.raises(Rejected):
+                await bench.driver.freeze(id)
+            assert not await bench.driver.thaw(id)
 
     async def test_a_guest_is_paused_and_goes_on(self, bench: ComputeBench) -> None:
         driver = bench.driver
@@ -425,12 +339,3 @@ class ComputeDriverConformance:
         facts = await bench.driver.ensure(msgspec.structs.replace(spec, disk=larger))
 
         assert "running" == facts.power
-
-
-async def _console_once_written(driver: ComputeDriver, id: str) -> bytes:
-    for _ in range(600):
-        text = await driver.console(id, max_bytes=100_000)
-        if len(text) >= 5:
-            return text
-        await asyncio.sleep(0.1)
-    raise AssertionError("the guest wrote nothing in a minute")

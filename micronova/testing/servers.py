@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sysconfig
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -19,7 +20,7 @@ SETTLE = 0.02
 PATIENCE = 1500
 
 
-class _Server:
+class _Server(ABC):
     """One child process in the foreground of its own group."""
 
     def __init__(self) -> None:
@@ -45,9 +46,9 @@ class _Server:
     ) -> None:
         self.close()
 
+    @abstractmethod
     def start(self) -> None:
         """The server runs and answers."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """The server is ended and leaves nothing behind. Repeating changes nothing."""

@@ -31,6 +31,9 @@ def export_spec(number: int, volume: int, *, read_only: bool = False) -> ExportS
 class VolumeGround:
     """How the kit writes and reads volumes, restarts the driver and fills its pool; a driver's test may replace it."""
 
+    turns = 6
+    """How many moments the kit gives calls up at; each costs what it takes to make and remove a volume."""
+
     @pytest.fixture(autouse=True)
     def _keep_folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path

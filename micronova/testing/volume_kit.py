@@ -401,7 +401,7 @@ class VolumeDriverKit(VolumeGround):
     async def test_a_call_given_up_half_way_is_completed_by_the_next(self, driver: VolumeDriver) -> None:
         name, snapshot, export = volume_spec(1).name, snapshot_spec(1, 1), export_spec(1, 1)
         copy = volume_spec(2, source=FromVolume(name))
-        for turns in range(6):
+        for turns in range(self.turns):
             await given_up_after(turns, asyncio.ensure_future(driver.ensure(volume_spec(1))))
             await driver.ensure(volume_spec(1))
             await self.mark(driver, 1, WRITTEN[0])
@@ -426,7 +426,7 @@ class VolumeDriverKit(VolumeGround):
             assert ((), (), ()) == (there.volumes, there.snapshots, there.exports)
 
     async def test_what_was_given_up_is_gone_after_a_restart_or_complete(self, driver: VolumeDriver) -> None:
-        for turns in range(6):
+        for turns in range(self.turns):
             await given_up_after(turns, asyncio.ensure_future(driver.ensure(volume_spec(1))))
 
             driver = await self.restarted(driver)

@@ -191,6 +191,13 @@ class Attachments(VolumeBase):
         row = self.owned_attachment(tx, ctx, id, "volume:attachment_update")
         if row.status not in allowed:
             raise WrongState(f"Invalid volume: Attachment {id} is {row.status}.", id=id)
+        volume = db.get_volume(tx, row.volume_id)
+        if status == states.DETACHING and volume.status == states.RETYPING:
+            raise WrongState(
+                f"Invalid volume: Volume {volume.id} status must be in-use to detach, but current status is: "
+                f"{volume.status}.",
+                id=volume.id,
+            )
         row = self.touch(tx, row, status=status)
         self.settle_status(tx, db.get_volume(tx, row.volume_id))
         self._unwatch(tx, id)
@@ -274,12 +281,8 @@ class Attachments(VolumeBase):
         """The attachments a query asks for."""
         return await self.db.read(lambda tx: listing.page(tx, ctx, Attachment, query, "Volume attachment"))
 
-    async def attachments_of_servers(self, ctx: Context, ids: Sequence[str]) -> dict[str, list[AttachmentInfo]]:
-        """The disks of these servers, in order of boot, then age. One query."""
-        return await self.db.read(lambda tx: self.disks_of(tx, ids))
-
     def disks_of(self, tx: Tx, ids: Sequence[str]) -> dict[str, list[AttachmentInfo]]:
-        """The same inside a transaction."""
+        """The disks of these servers, in order of boot, then age. One query."""
         rows = tx.find(Attachment, server_id=list(ids), order=(("created_at", True),)) if ids else []
         found: dict[str, list[AttachmentInfo]] = {}
         for row in sorted(rows, key=lambda row: (row.boot_index is None, row.boot_index or 0)):
@@ -289,9 +292,6 @@ class Attachments(VolumeBase):
     def info(self, tx: Tx, row: Attachment) -> AttachmentInfo:
         """An attachment as compute sees it."""
         volume = db.get_volume(tx, row.volume_id)
-        found = tx.first(VolumeType, id=volume.type_id) if volume.type_id else None
-        qos = tx.first(QosSpec, id=found.qos_id) if found is not None and found.qos_id else None
-        limits = dict(qos.specs) if qos is not None and qos.consumer in ("front-end", "both") else {}
         return AttachmentInfo(
             id=row.id,
             volume_id=row.volume_id,
@@ -308,16 +308,11 @@ class Attachments(VolumeBase):
             encrypted=volume.encryption_key_id is not None,
             multiattach=volume.multiattach,
             attached_at=row.attached_at,
-            qos=limits,
+            qos=self.limits_of(tx, volume.type_id),
         )
 
-    async def update_attachment(self, ctx: Context, id: str, **fields: Any) -> AttachmentInfo:
-        """Change device, tag, or delete on termination of a server's disk. Raises NotFound."""
-        allowed = ("device", "tag", "delete_on_termination", "boot_index")
-        values = {name: fields[name] for name in allowed if name in fields}
-
-        def write(tx: Tx) -> AttachmentInfo:
-            row = self.owned_attachment(tx, ctx, id, "volume:attachment_update")
-            return self.info(tx, self.touch(tx, row, **values))
-
-        return await self.db.write(write, ctx, why="changed by request")
+    def limits_of(self, tx: Tx, type_id: str) -> dict[str, str]:
+        """What the front end shall throttle of volumes of this type."""
+        found = tx.first(VolumeType, id=type_id) if type_id else None
+        qos = tx.first(QosSpec, id=found.qos_id) if found is not None and found.qos_id else None
+        return dict(qos.specs) if qos is not None and qos.consumer in ("front-end", "both") else {}

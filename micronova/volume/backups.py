@@ -10,7 +10,7 @@ import msgspec
 
 from micronova.context import Context
 from micronova.db import Database, Tx
-from micronova.errors import BadRequest, Error, NotFound, WrongState
+from micronova.errors import BadRequest, DriverError, Error, NotFound, WrongState
 from micronova.image.manager import ImageManager
 from micronova.manager import Runtime, remote, task
 from micronova.policy import Policy
@@ -18,6 +18,7 @@ from micronova.tasks import Task
 from micronova.volume import backup_store, db, listing, quota, states
 from micronova.volume.backup_store import BackupStore
 from micronova.volume.base import told
+from micronova.volume.building import UNFINISHED
 from micronova.volume.copies import Copies
 from micronova.volume.db import Backup, Volume
 from micronova.volume.driver import FromSnapshot, FromVolume, VolumeDriver
@@ -27,6 +28,7 @@ from micronova.volume.volumes import NewVolume, Volumes
 
 LOG = logging.getLogger(__name__)
 LONG = 12 * 3600
+WEEK = 7 * 24 * 3600
 SLICE = 512 << 10
 RESTORING = "restoring"
 SETTABLE = (states.AVAILABLE, states.ERROR)
@@ -84,11 +86,14 @@ class Backups(Copies, Volumes):
             if asked.snapshot_id is not None:
                 snapshot = self.owned_snapshot(tx, ctx, asked.snapshot_id, "volume:get_snapshot")
                 states.check("use snapshot", "snapshot", snapshot.id, snapshot.status)
+                if snapshot.volume_id != volume.id:
+                    text = f"Volume {volume.id} does not match with snapshot.volume_id {snapshot.volume_id}."
+                    raise BadRequest(f"Invalid volume: {text}")
             else:
                 states.check("back up in use" if asked.force else "back up", "volume", volume.id, volume.status)
             more = {"backups": 1, "backup_gigabytes": volume.size_gib}
             quota.admit(tx, self.quota, ctx.project_id, more)
-            parent = self._parent(tx, volume.id) if asked.incremental else None
+            parent = self._parent(tx, ctx, volume) if asked.incremental else None
             if asked.incremental and parent is None:
                 raise BadRequest("Invalid backup: No backups available to do an incremental backup.")
             backup = tx.insert(self._new(tx, ctx, asked, volume, parent))
@@ -126,15 +131,20 @@ class Backups(Copies, Volumes):
             created_at=tx.now,
         )
 
-    def _parent(self, tx: Tx, volume_id: str) -> Backup | None:
+    def _parent(self, tx: Tx, ctx: Context, volume: Volume) -> Backup | None:
+        """The project's newest backup of the volume, if the store of the volume's host has it."""
         order = (("created_at", False), ("id", False))
-        return tx.first(Backup, volume_id=volume_id, status=states.AVAILABLE, order=order)
+        mine = {"volume_id": volume.id, "project_id": ctx.project_id}
+        found = tx.first(Backup, **mine, status=states.AVAILABLE, order=order)
+        near = found is not None and (found.host == volume.host or self._everywhere(found))
+        return found if near else None
 
     @task(deadline=LONG, resource="volume", failed="settle_keep", retries=1)
     async def keep(self, ctx: Context, volume_id: str, id: str) -> None:
         """Copy the volume's (or its snapshot's) data into the store. Safe to repeat."""
-        volume, backup = await self.db.read(lambda tx: (db.get_volume(tx, volume_id), get_backup(tx, id)))
-        if backup.status != states.CREATING:
+        volume, backup = await self.db.read(lambda tx: (db.get_volume(tx, volume_id), tx.first(Backup, id=id)))
+        if backup is None or backup.status != states.CREATING:
+            await self._rest_kept(ctx, volume_id, "nothing is to be kept of it")
             return
         parent = None
         if backup.parent_id is not None:
@@ -148,23 +158,54 @@ class Backups(Copies, Volumes):
             index = await backup_store.save(self.store, backup.location, str(path), parent)
 
         def finish(tx: Tx) -> None:
-            now = get_backup(tx, id)
-            if now.status == states.CREATING:
+            now = tx.first(Backup, id=id)
+            if now is not None and now.status == states.CREATING:
                 tx.change(now, status=states.AVAILABLE, object_count=index.kept, updated_at=tx.now)
+            self.rest_kept(tx, volume_id)
 
         await self.db.write(finish, ctx, why="its data are in the store")
-        await self._rest(ctx, volume_id, states.BACKING_UP, "it was backed up")
+        # Somebody may have given it up meanwhile, and forgotten what was there then.
+        await self._forget_pieces(ctx, backup.location)
 
     async def settle_keep(self, ctx: Context, volume_id: str, id: str, err: Error) -> None:
-        """The backup could not be made: nothing of it is kept, and it says so."""
-        await self.store.remove(id)
+        """The backup could not be made: it says so, and nothing of it is kept, or will be when the store is back."""
         await self._fail(ctx, id, states.CREATING, states.ERROR, err)
-        await self._rest(ctx, volume_id, states.BACKING_UP, "as it was")
+        await self._rest_kept(ctx, volume_id, "as it was")
+        row = await self.db.read(lambda tx: tx.first(Backup, id=id))
+        await self._forget_pieces(ctx, id, row.host if row is not None else self.host)
+
+    async def _rest_kept(self, ctx: Context, volume_id: str, why: str) -> None:
+        await self.db.write(lambda tx: self.rest_kept(tx, volume_id), ctx, why=why)
+
+    def rest_kept(self, tx: Tx, volume_id: str) -> None:
+        """A volume that is gone, or that another backup is still to be made of, is left as it is."""
+        making = tx.count(Task, resource=f"volume:{volume_id}", method="keep", open=True, cancelled=False)
+        if making <= 1 and tx.first(Volume, id=volume_id) is not None:
+            self.rest(tx, volume_id, states.BACKING_UP)
+
+    async def _forget_pieces(self, ctx: Context, location: str, host: str = "") -> None:
+        """Nothing is in the host's store under a name that no good backup has; while it is away it is tried again."""
+        try:
+            if self.store.shared or host in ("", self.host):
+                await self.clear(ctx, location)
+                return
+            LOG.info("backup %s: its pieces are removed by host %s", location, host)
+        except DriverError as err:
+            LOG.warning("backup %s: its pieces are removed later: %s", location, err)
+        there = self.on(host or self.host)
+        await self.db.write(lambda tx: there.clear.record(tx, ctx, location), ctx, why="it is not here now")
+
+    @task(deadline=WEEK, resource="pieces", retries=100_000)
+    async def clear(self, ctx: Context, location: str) -> None:
+        """Nothing is in the store under a name that no row has any more, or none but failed ones. Safe to repeat."""
+        rows = await self.db.read(lambda tx: tx.find(Backup, location=location))
+        if all(row.status in (states.ERROR, states.DELETING) for row in rows):
+            await self.store.remove(location)
 
     async def _fail(self, ctx: Context, id: str, status: str, new: str, err: Error) -> None:
         def write(tx: Tx) -> None:
-            now = get_backup(tx, id)
-            if now.status == status:
+            now = tx.first(Backup, id=id)
+            if now is not None and now.status == status:
                 reason = told(err) if new == states.ERROR else now.fail_reason
                 tx.change(now, status=new, fail_reason=reason, updated_at=tx.now)
 
@@ -172,7 +213,7 @@ class Backups(Copies, Volumes):
 
     async def settle_superseded(self, ctx: Context, volume: Volume) -> None:
         """What was being made of a removed volume, or of it elsewhere, is settled: backups, images, a copy."""
-        methods = ("keep", "bring_back", "send", "move")
+        methods = ("keep", "bring_back", "send", "move", "fetch", "take_back")
 
         def settle(tx: Tx) -> list[Task]:
             cut = tx.find(Task, resource=f"volume:{volume.id}", cancelled=True, method=methods)
@@ -188,8 +229,13 @@ class Backups(Copies, Volumes):
             other = str(one.arguments[1])
             if one.method == "move":
                 await self.remove_elsewhere(volume)
+            elif one.method == "fetch":
+                _, host, backend, _, name = (str(word) for word in one.arguments)
+                await self.abandon(ctx, volume, host, backend, name)
+            elif one.method == "take_back":
+                await self.driver_of(volume).remove_export(other)
             elif one.method == "keep":
-                await self.store.remove(other)
+                await self._forget_pieces(ctx, other)
             elif one.method == "send":
                 with contextlib.suppress(NotFound):
                     if (await self.image.get(ctx, other)).status != "active":
@@ -254,19 +300,23 @@ class Backups(Copies, Volumes):
             row = self.owned_backup(tx, ctx, id, rule)
             if not force:
                 states.check("delete backup", "backup", id, row.status)
+                if tx.count(Volume, backup_id=id, status=UNFINISHED):
+                    raise WrongState(f"Invalid backup: A volume is being made from backup {id}.", id=id)
             if tx.count(Backup, parent_id=id):
                 raise BadRequest("Invalid backup: Incremental backups exist for this backup.")
             tx.change(row, status=states.DELETING, updated_at=tx.now)
-            self.on(row.host).drop_backup.record(tx, ctx, id)
+            self.on("" if self._everywhere(row) else row.host).drop_backup.record(tx, ctx, id)
 
         await self.db.write(write, ctx, why="deleted by request")
 
     @task(deadline=LONG, resource="backup", failed="settle_drop_backup", retries=10)
     async def drop_backup(self, ctx: Context, id: str) -> None:
         """Forget the backup's data, then its row. Safe to repeat."""
-        shared = await self.db.read(lambda tx: _shared(tx, id))
+        row, shared = await self.db.read(lambda tx: (get_backup(tx, id), _shared(tx, id)))
+        if row.service not in ("", self.store.name):
+            raise DriverError("the backup is in another store than the one this host has now", id=id)
         if not shared:
-            await self.store.remove(await self.db.read(lambda tx: get_backup(tx, id).location))
+            await self.store.remove(row.location)
 
         def forget(tx: Tx) -> None:
             row = tx.first(Backup, id=id)
@@ -315,6 +365,7 @@ class Backups(Copies, Volumes):
         """Give the volume the backup's data. Safe to repeat."""
         volume, backup = await self.db.read(lambda tx: (db.get_volume(tx, volume_id), get_backup(tx, id)))
         if volume.status != states.RESTORING:
+            await self._brought(ctx, volume_id, id, states.AVAILABLE, "nothing is to be brought back")
             return
         async with self.copy_file(f"restore-{volume_id}") as path:
             await backup_store.load(self._reader(ctx, backup), backup.location, str(path))
@@ -345,7 +396,7 @@ class Backups(Copies, Volumes):
         """How pieces are read: here, or from the host that keeps the backup."""
 
         async def read(id: str, piece: str) -> bytes:
-            if backup.host == self.host:
+            if backup.host == self.host or self._everywhere(backup):
                 return await self.store.get(id, piece)
             found = b""
             while part := await self.on(backup.host).read_piece(ctx, id, piece, len(found)):
@@ -353,6 +404,10 @@ class Backups(Copies, Volumes):
             return found
 
         return read
+
+    def _everywhere(self, backup: Backup) -> bool:
+        """Whether every host reaches the backup's store by itself."""
+        return self.store.shared and backup.service == self.store.name
 
     @remote(wait=30)
     async def read_piece(self, ctx: Context, id: str, piece: str, offset: int) -> bytes:

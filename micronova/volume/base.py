@@ -15,9 +15,12 @@ from micronova.image.manager import ImageManager
 from micronova.manager import Manager, Runtime
 from micronova.policy import Policy
 from micronova.volume import choice, db, pools, states
+from micronova.volume.backup_store import STORE
+from micronova.volume.contract import Guests
 from micronova.volume.db import Attachment, Message, Placement, Pool, Snapshot, Volume, VolumeType
 from micronova.volume.driver import Capabilities, VolumeDriver
-from micronova.volume.keys import KeyStore
+from micronova.volume.drivers.keys_local import LocalKeyManager
+from micronova.volume.keys import KeyManager
 from micronova.volume.pools import TOPIC, PoolView
 from micronova.volume.scratch import CopyFile
 from micronova.volume.types import Types
@@ -31,6 +34,8 @@ class VolumeBase(Manager):
     """Volumes on back ends: what the manager's parts share."""
 
     topic = TOPIC
+    guests: Guests | None = None
+    """Those who use volumes; the wiring sets it for compute."""
 
     def __init__(
         self,
@@ -48,8 +53,8 @@ class VolumeBase(Manager):
         self.policy = policy
         self.options = runtime.config.options.volume
         self.quota = runtime.config.options.quota
-        self.types = Types(self.db, self.clock, policy, self.options.default_type)
-        self.keys = KeyStore(self.config.state / "volume-keys", self.clock)
+        self.types = Types(self.db, self.clock, self.options.default_type)
+        self.keys: KeyManager = LocalKeyManager(self.config.state / "volume-keys")
 
     # -- who may
 
@@ -62,27 +67,22 @@ class VolumeBase(Manager):
 
         Raises NotFound for a missing one and another project's, Forbidden by the rule.
         """
-        volume = db.get_volume(tx, id)
-        if not ctx.is_admin and volume.project_id != ctx.project_id:
-            raise NotFound(f"Volume {id} could not be found.", id=id)
-        self.require(ctx, rule, volume.project_id, volume.user_id)
-        return volume
+        return self._owned(ctx, db.get_volume(tx, id), rule, f"Volume {id} could not be found.")
+
+    def _owned(self, ctx: Context, row: R, rule: str, missing: str) -> R:
+        if not ctx.is_admin and row.project_id != ctx.project_id:
+            raise NotFound(missing, id=row.id)
+        self.require(ctx, rule, row.project_id, row.user_id)
+        return row
 
     def owned_snapshot(self, tx: Tx, ctx: Context, id: str, rule: str) -> Snapshot:
         """Snapshot `id`, as `owned` does it for volumes."""
-        snapshot = db.get_snapshot(tx, id)
-        if not ctx.is_admin and snapshot.project_id != ctx.project_id:
-            raise NotFound(f"Snapshot {id} could not be found.", id=id)
-        self.require(ctx, rule, snapshot.project_id, snapshot.user_id)
-        return snapshot
+        return self._owned(ctx, db.get_snapshot(tx, id), rule, f"Snapshot {id} could not be found.")
 
     def owned_attachment(self, tx: Tx, ctx: Context, id: str, rule: str) -> Attachment:
         """Attachment `id`, as `owned` does it for volumes."""
-        attachment = db.get_attachment(tx, id)
-        if not ctx.is_admin and attachment.project_id != ctx.project_id:
-            raise NotFound(f"Volume attachment could not be found with filter: attachment_id = {id}.", id=id)
-        self.require(ctx, rule, attachment.project_id, attachment.user_id)
-        return attachment
+        missing = f"Volume attachment could not be found with filter: attachment_id = {id}."
+        return self._owned(ctx, db.get_attachment(tx, id), rule, missing)
 
     # -- where
 
@@ -156,6 +156,9 @@ class VolumeBase(Manager):
         """What the volume's status is when nothing is being done with it."""
         return states.of_attachments(row.status for row in db.attachments_of(tx, volume.id))
 
+    def snapshot_settled(self, tx: Tx, snapshot: Snapshot) -> None:
+        """A snapshot was taken, has failed or is gone; groups.py says what that means for its group snapshot."""
+
     def tell(self, tx: Tx, ctx: Context, resource: tuple[str, str, str], action: str, text: str) -> None:
         """Leave a message for the users of a project about a resource: (type, id, project)."""
         kind, id, project_id = resource
@@ -175,7 +178,7 @@ class VolumeBase(Manager):
 
 
 def told(err: Error) -> str:
-    """What users may know of a failure: one sentence without paths."""
-    if isinstance(err, DriverError):
+    """What users may know of a failure: one sentence without paths. What a backup store says is meant for them."""
+    if isinstance(err, DriverError) and STORE not in err.facts:
         return "The back end could not do it."
     return str(err) or "It failed."

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -21,7 +22,7 @@ UNFINISHED = (states.CREATING, states.DOWNLOADING)
 KEY_BITS = 256
 
 
-class Building(VolumeBase):
+class Building(VolumeBase, ABC):
     """The part of the manager that makes volumes real, and unreal."""
 
     @task(deadline=LONG, resource="volume", failed="settle_build")
@@ -84,9 +85,9 @@ class Building(VolumeBase):
         else:
             yield None
 
+    @abstractmethod
     async def load_backup(self, ctx: Context, id: str, path: str) -> None:
         """Write a backup's data to a new file of this host; backups.py does it."""
-        raise NotImplementedError
 
     async def _restate(self, ctx: Context, id: str, status: str, why: str) -> None:
         def write(tx: Tx) -> None:
@@ -105,14 +106,16 @@ class Building(VolumeBase):
         kind = found.encryption if found is not None else None
         bits = (kind.key_size if kind is not None else None) or KEY_BITS
         try:
-            key = self.keys.get(volume.encryption_key_id)
+            key = await self.keys.get(volume.encryption_key_id)
         except NotFound:
+            if volume.status not in UNFINISHED:
+                raise
             origin = await self.db.read(lambda tx: _origin(tx, volume))
             if origin is not None and origin.encryption_key_id is not None:
-                key = self.keys.get(origin.encryption_key_id)  # a copy's bytes are what they were
+                key = await self.keys.get(origin.encryption_key_id)  # a copy's bytes are what they were
             else:
                 key = self.clock.secret(bits // 8)
-            self.keys.put(volume.encryption_key_id, key)
+            await self.keys.put(volume.encryption_key_id, key)
         encryption = Encryption(key=key, key_size=bits)
         if kind is not None and kind.cipher:
             return Encryption(key=key, key_size=bits, cipher=kind.cipher)
@@ -124,7 +127,7 @@ class Building(VolumeBase):
         volume = await self.db.read(lambda tx: db.get_volume(tx, volume_id))
         if volume.encryption_key_id is None or not ctx.is_admin:
             raise NotFound("There is no such key.")
-        return self.keys.get(volume.encryption_key_id)
+        return await self.keys.get(volume.encryption_key_id)
 
     # -- the end
 
@@ -141,9 +144,10 @@ class Building(VolumeBase):
             await driver.remove_snapshot(SnapshotSpec(snapshot.id, volume.driver_name))
         await driver.remove(volume.driver_name)
         if volume.encryption_key_id is not None:
-            self.keys.remove(volume.encryption_key_id)
+            await self.keys.remove(volume.encryption_key_id)
         await self.db.write(lambda tx: self.forget(tx, db.get_volume(tx, id)), ctx, why="removed from its back end")
 
+    @abstractmethod
     async def settle_superseded(self, ctx: Context, volume: Volume) -> None:
         """What the removal of a volume cut short is settled; backups.py says how."""
 
@@ -168,6 +172,7 @@ class Building(VolumeBase):
             tx.delete(attachment)
         for snapshot in db.snapshots_of(tx, volume.id):
             tx.delete(snapshot)
+            self.snapshot_settled(tx, snapshot)
         for transfer in tx.find(Transfer, volume_id=volume.id):
             tx.delete(transfer)
         for placement in tx.find(Placement, volume_id=volume.id):

@@ -1,13 +1,14 @@
 """What happens to a volume in its life: it grows, changes its type, is marked; what an administrator may say of it."""
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.errors import BadRequest, Error, NotFound, WrongState
+from micronova.errors import BadRequest, DriverError, Error, NotFound, WrongState
 from micronova.manager import task
 from micronova.volume import choice, db, pools, quota, states
 from micronova.volume.attachments import Attachments
@@ -28,7 +29,7 @@ class Reset(msgspec.Struct, frozen=True, kw_only=True):
     migration_status: str | None = None
 
 
-class Changes(Attachments):
+class Changes(Attachments, ABC):
     """The part of the manager that changes volumes."""
 
     on_grown: GrownHook | None = None
@@ -67,23 +68,44 @@ class Changes(Attachments):
 
         def finish(tx: Tx) -> None:
             now = db.get_volume(tx, id)
-            if now.status != states.EXTENDING:
-                return
-            now = self.touch(tx, now, status=self.rest_status(tx, now), size_gib=facts.size_gib, growing_gib=0)
-            self._tell_grown(tx, ctx, now)
+            if now.status == states.EXTENDING:
+                self._grown(tx, ctx, now, facts.size_gib)
 
         await self.db.write(finish, ctx, why="the back end extended it")
 
+    def _grown(self, tx: Tx, ctx: Context, volume: Volume, size_gib: int) -> None:
+        volume = self.touch(tx, volume, status=self.rest_status(tx, volume), size_gib=size_gib, growing_gib=0)
+        self._tell_grown(tx, ctx, volume)
+
     async def settle_grow(self, ctx: Context, id: str, size_gib: int, err: Error) -> None:
-        """The volume has the size it had, and says that it could not grow."""
+        """The volume says that it could not grow, unless it did all the same; its size is what it has.
+
+        When its back end does not say what that is, the growth counts until `reconcile` has heard.
+        """
+        volume = await self.db.read(lambda tx: db.get_volume(tx, id))
+        measured = await self._measured(volume)
 
         def write(tx: Tx) -> None:
             now = db.get_volume(tx, id)
-            if now.status == states.EXTENDING:
-                self.touch(tx, now, status=states.ERROR_EXTENDING, growing_gib=0)
-                self.tell(tx, ctx, ("VOLUME", id, now.project_id), "008_001", f"extend volume:{told(err)}")
+            if now.status != states.EXTENDING:
+                return
+            if measured is not None and measured >= size_gib:
+                self._grown(tx, ctx, now, measured)
+                return
+            known = {} if measured is None else {"size_gib": measured, "growing_gib": 0}
+            self.touch(tx, now, status=states.ERROR_EXTENDING, **known)
+            self.tell(tx, ctx, ("VOLUME", id, now.project_id), "008_001", f"extend volume:{told(err)}")
 
         await self.db.write(write, ctx, why=f"could not grow: {told(err)}")
+
+    async def _measured(self, volume: Volume) -> int | None:
+        """The GiB that the volume has on its back end; None when that does not say."""
+        try:
+            there = await self.driver_of(volume).list()
+        except DriverError as err:
+            LOG.warning("volume %s: how large it is was not told: %s", volume.id, err)
+            return None
+        return next((found.size_gib for found in there.volumes if found.name == volume.driver_name), None)
 
     def _tell_grown(self, tx: Tx, ctx: Context, volume: Volume) -> None:
         if self.on_grown is None:
@@ -222,6 +244,6 @@ class Changes(Attachments):
         name = pools.name_of(volume.host, volume.backend)
         return next((pools.facts(view) for view in self.views(tx) if view.row.id == name), {})
 
+    @abstractmethod
     def record_move(self, tx: Tx, ctx: Context, volume: Volume, new: VolumeType) -> None:
         """Have the volume moved to a back end that fits the type; copies.py does it."""
-        raise NotImplementedError

@@ -14,9 +14,12 @@ has to remember of a server's disk beside that (device name, boot order, delete 
 """
 
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
+from micronova.context import Context
+from micronova.db import Tx
 from micronova.volume.driver import Connection
 
 
@@ -81,6 +84,7 @@ class BootVolume(msgspec.Struct, frozen=True, kw_only=True):
     multiattach: bool
     zone: str
     image_metadata: dict[str, str] = {}
+    migration_status: str | None = None
 
 
 class NewBootVolume(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,3 +107,45 @@ class Grown(msgspec.Struct, frozen=True, kw_only=True):
     server_id: str
     host: str
     size_gib: int
+
+
+class Moving(msgspec.Struct, frozen=True, kw_only=True):
+    """An attached volume that is to lie on another back end of its host; the guest of `server_id` on `host` has it."""
+
+    attachment_id: str
+    volume_id: str
+    server_id: str
+    host: str
+    backend: str
+    type_id: str
+
+
+class Stillness(msgspec.Struct, frozen=True, kw_only=True):
+    """How still a guest is. `wanted`: it should have an agent that freezes it; `required`: or nothing is kept of it."""
+
+    frozen: bool = False
+    wanted: bool = False
+    required: bool = False
+    reason: str = ""
+
+
+class Guests(Protocol):
+    """What the volume room asks of the room whose servers use volumes: the wiring makes them known to each other."""
+
+    async def follow_move(self, ctx: Context, move: Moving) -> bool:
+        """The running guest copies its volume to the new place; whether all is there, and goes to both from now on.
+
+        Safe to repeat. Raises DriverError when it can't, Unavailable when its host is not there now.
+        """
+
+    def record_switch(self, tx: Tx, ctx: Context, move: Moving) -> bool:
+        """Have the guest hold the volume, say `moved`, use the new place alone, say `left`; False when it is at it."""
+
+    async def unfollow_move(self, ctx: Context, move: Moving) -> None:
+        """The guest has the volume where it had it. Safe to repeat. Raises DriverError, Unavailable."""
+
+    async def freeze_guest(self, ctx: Context, server_id: str, host: str) -> Stillness:
+        """The guest's file systems are whole on its disks and stand still, for a short while, if it can do that."""
+
+    async def thaw_guest(self, ctx: Context, server_id: str, host: str) -> bool:
+        """The guest's file systems go on; returns whether they stood still until now. Safe to repeat."""

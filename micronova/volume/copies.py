@@ -11,10 +11,11 @@ from micronova.image.changes import NewImage
 from micronova.manager import task
 from micronova.volume import db, pools, states
 from micronova.volume.base import told
-from micronova.volume.changes import Changes
 from micronova.volume.choice import Choice, Wanted
 from micronova.volume.db import Volume, VolumeType
 from micronova.volume.driver import FromFile, FromVolume, VolumeSpec
+from micronova.volume.journeys import Journeys
+from micronova.volume.moves import MIGRATING
 from micronova.volume.scratch import pieces
 from micronova.volume.types import is_multiattach
 
@@ -33,7 +34,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
 
 
-class Copies(Changes):
+class Copies(Journeys):
     """The part of the manager that copies volumes out."""
 
     # -- to an image
@@ -105,46 +106,56 @@ class Copies(Changes):
         await self._rest(ctx, id, states.UPLOADING, "as it was")
 
     async def _rest(self, ctx: Context, id: str, status: str, why: str) -> None:
-        def write(tx: Tx) -> None:
-            now = db.get_volume(tx, id)
-            if now.status == status:
-                self.touch(tx, now, status=self.rest_status(tx, now), migration_status=None)
+        await self.db.write(lambda tx: self.rest(tx, id, status), ctx, why=why)
 
-        await self.db.write(write, ctx, why=why)
+    def rest(self, tx: Tx, id: str, status: str) -> None:
+        """What gave the volume this status is over: it is as its attachments make it. Raises NotFound."""
+        now = db.get_volume(tx, id)
+        if now.status == status:
+            self.touch(tx, now, status=self.rest_status(tx, now), migration_status=None)
 
     # -- to another back end
 
     def record_move(self, tx: Tx, ctx: Context, volume: Volume, new: VolumeType) -> None:
-        """Have the volume moved to a back end of its host that fits the type.
+        """Have the volume moved to a back end that fits the type, of its host rather than of another.
 
-        Raises BadRequest when there is none, WrongState when it is in use or has snapshots.
+        Raises BadRequest when there is none, WrongState when several use it or it has snapshots.
         """
-        wanted = Wanted(size_gib=volume.size_gib, specs=self.specs_of(new), only=self._neighbours(tx, volume))
+        wanted = Wanted(
+            size_gib=volume.size_gib,
+            specs=self.specs_of(new),
+            only=self._others(tx, volume),
+            near_host=volume.host,
+        )
         self._record_move(tx, ctx, volume, self.place(tx, volume.id, wanted), new.id)
 
     def _record_move(self, tx: Tx, ctx: Context, volume: Volume, chosen: Choice, type_id: str) -> None:
-        self.refuse_encrypted(volume, "A move")
-        if volume.status != states.AVAILABLE or db.snapshots_of(tx, volume.id):
-            raise WrongState("Invalid volume: Only an available volume without snapshots can move.", id=volume.id)
+        self.check_movable(tx, volume)
+        if volume.status == states.AVAILABLE:
+            self.refuse_encrypted(volume, "A move while nobody uses them")
         if not chosen.pool:
             raise BadRequest(f"No back end can take the volume: {chosen.message}")
-        self.touch(tx, volume, status=states.RETYPING, previous_status=volume.status, migration_status="migrating")
+        if chosen.host != volume.host:
+            self.record_journey(tx, ctx, volume, chosen, type_id)
+            return
+        self.touch(tx, volume, status=states.RETYPING, previous_status=volume.status, migration_status=MIGRATING)
         self.on(volume.host).move.record(tx, ctx, volume.id, chosen.backend, type_id)
 
-    def _neighbours(self, tx: Tx, volume: Volume) -> tuple[str, ...]:
-        here = pools.name_of(volume.host, volume.backend)
-        found = tuple(view.row.id for view in self.views(tx) if view.row.host == volume.host and view.row.id != here)
-        return found or ("nowhere",)
+    def _others(self, tx: Tx, volume: Volume) -> tuple[str, ...]:
+        """The pools that the volume as it is could move to: of its own host, and of others when they can read it."""
+        here, far = pools.name_of(volume.host, volume.backend), self.can_travel(tx, volume)
+        views = [view for view in self.views(tx) if view.row.id != here and (far or view.row.host == volume.host)]
+        return tuple(view.row.id for view in views) or ("nowhere",)
 
     async def migrate(self, ctx: Context, id: str, pool: str) -> None:
-        """Have the volume moved to a pool of its host (HOST@BACKEND#POOL). Raises NotFound, BadRequest, WrongState."""
+        """Have the volume moved to a pool (HOST@BACKEND#POOL). Raises NotFound, BadRequest, WrongState."""
 
         def write(tx: Tx) -> None:
             volume = self.owned(tx, ctx, id, "volume_extension:volume_admin_actions:migrate_volume")
             name = pool if "#" in pool else f"{pool}#{pool.partition('@')[2]}"
             if name == pools.name_of(volume.host, volume.backend):
                 raise BadRequest("Invalid input received: Destination host must be different than the current host.")
-            if name not in self._neighbours(tx, volume):
+            if name not in self._others(tx, volume):
                 raise BadRequest(f"No available service named {pool} that this volume can move to.")
             found = tx.first(VolumeType, id=volume.type_id)
             wanted = Wanted(size_gib=volume.size_gib, specs=self.specs_of(found), only=(name,))
@@ -164,7 +175,10 @@ class Copies(Changes):
         target = self.drivers.get(backend)
         if target is None:
             raise DriverError(f"this host has no back end {backend}", id=id)
-        if volume.backend != backend:
+        if await self.db.read(lambda tx: db.attachments_of(tx, id)):
+            await self.follow(ctx, volume, backend, type_id)
+        elif volume.backend != backend:
+            self.refuse_encrypted(volume, "A move while nobody uses them")
             old = self.driver_of(volume)
             async with self.copy_file(f"move-{id}") as path:
                 await old.copy_out(FromVolume(volume.driver_name), str(path), "raw")
@@ -179,6 +193,9 @@ class Copies(Changes):
         """Of the volume nothing is on this host's back ends but the one that its row names. Safe to repeat."""
         for name, driver in self.drivers.items():
             if (self.host, name) != (volume.host, volume.backend):
+                for export in (await driver.list()).exports:
+                    if export.volume == volume.driver_name:
+                        await driver.remove_export(export.id)
                 await driver.remove(volume.driver_name)
 
     async def _moved(self, ctx: Context, id: str, backend: str, type_id: str) -> None:
@@ -192,6 +209,7 @@ class Copies(Changes):
 
     async def settle_move(self, ctx: Context, id: str, backend: str, type_id: str, err: Error) -> None:
         """The volume lies where its row says, and nothing of it is elsewhere."""
+        await self.stop_following(ctx, id, backend, type_id)
         volume = await self.db.read(lambda tx: db.get_volume(tx, id))
         if volume.host == self.host:
             await self.remove_elsewhere(volume)

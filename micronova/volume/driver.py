@@ -4,11 +4,12 @@ Volumes, snapshots and exports have names: one word of letters, digits, dashes, 
 ids). Each name is used for one thing and never again for another. Every method is safe to repeat, and after a crash
 in the middle of one, repeating it (or its opposite) brings back order: what is half made is made anew or removed.
 
-Three narrow protocols make up a driver: `BlockDriver`, `SnapshotDriver`, `CopyDriver`.
+Three narrow protocols make up a driver: `BlockDriver`, `SnapshotDriver`, `CopyDriver`. Some are `GroupDriver` too.
 """
 
 import re
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -46,6 +47,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
     adopt: bool = False
     """Volumes made by others can be taken over by name."""
+    group_snapshot: bool = False
+    """Snapshots of several volumes can be taken at one instant, also while they are exported (`GroupDriver`)."""
 
 
 # -- what is asked for
@@ -313,6 +316,19 @@ class CopyDriver(Protocol):
 
 class VolumeDriver(BlockDriver, SnapshotDriver, CopyDriver, Protocol):
     """All of a back end."""
+
+
+@runtime_checkable
+class GroupDriver(Protocol):
+    """Many volumes of this back end as one. A driver that offers `group_snapshot` keeps this contract too."""
+
+    async def ensure_group_snapshot(self, specs: Sequence[SnapshotSpec]) -> Sequence[SnapshotFacts]:
+        """Keep the data of all these volumes, each once, as they are at one instant; returns facts in the same order.
+
+        No write that came after that instant is in any of them, and every write acknowledged before it is. When all are
+        complete they stay as they are. If only some are, an earlier call was given up: they are taken anew with the
+        others. One that fails leaves none. Raises as `ensure_snapshot` does.
+        """
 
 
 # -- checks that every driver asks for before it acts

@@ -7,11 +7,15 @@ import msgspec
 
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.errors import BadRequest, NotFound, WrongState
-from micronova.volume import listing, quota, states
+from micronova.errors import BadRequest, Error, NotFound, Rejected, WrongState
+from micronova.manager import task
+from micronova.volume import db, group_specs, listing, quota, states
+from micronova.volume.base import told
 from micronova.volume.db import Group, GroupSnapshot, GroupType, Snapshot, Volume
+from micronova.volume.driver import GroupDriver, SnapshotSpec
+from micronova.volume.kinds import sees
 from micronova.volume.listing import Page, Query
-from micronova.volume.snapshots import NewSnapshot, Snapshots
+from micronova.volume.snapshots import DEADLINE, NewSnapshot, Snapshots
 from micronova.volume.volumes import NewVolume, Volumes
 
 SETTABLE = (states.AVAILABLE, states.CREATING, states.DELETING, states.ERROR, states.ERROR_DELETING, "updating")
@@ -135,6 +139,8 @@ class Groups(Volumes, Snapshots):
                 states.check("join a group", "volume", volume_id, volume.status)
                 if volume.group_id not in (None, id) or volume.type_id not in group.volume_type_ids:
                     raise BadRequest(f"Invalid volume: Cannot add volume {volume_id} to group {id}.")
+                if group_specs.place(tx, group) not in (None, (volume.host, volume.backend)):
+                    raise BadRequest(f"Invalid volume: Volume {volume_id} lies on another back end than group {id}.")
                 self.touch(tx, volume, group_id=id)
             for volume_id in remove:
                 volume = self.owned(tx, ctx, volume_id, "volume:update")
@@ -146,24 +152,24 @@ class Groups(Volumes, Snapshots):
         await self.db.write(write, ctx, why="changed by request")
 
     async def delete_group(self, ctx: Context, id: str, *, with_volumes: bool) -> None:
-        """Forget the group, and have its volumes removed if that is said. Raises NotFound, BadRequest, WrongState."""
-        members = await self.db.read(
-            lambda tx: [row.id for row in tx.find(Volume, group_id=self.owned_group(tx, ctx, id, "group:delete").id)]
-        )
-        if members and not with_volumes:
-            raise BadRequest(f"Invalid group: Group {id} is not empty. delete-volumes flag needs to be set.")
+        """Forget the group, and have its volumes removed if that is said: all of it, or nothing.
+
+        Raises NotFound, BadRequest, WrongState also for a volume that can't be removed now.
+        """
 
         def write(tx: Tx) -> None:
             group = self.owned_group(tx, ctx, id, "group:delete")
+            members = tx.find(Volume, group_id=id)
+            if members and not with_volumes:
+                raise BadRequest(f"Invalid group: Group {id} is not empty. delete-volumes flag needs to be set.")
             if tx.count(GroupSnapshot, group_id=id):
                 raise WrongState(f"Invalid group: Group {id} still has snapshots.")
-            for row in tx.find(Volume, group_id=id):
-                self.touch(tx, row, group_id=None)
+            for row in members:
+                volume = self.touch(tx, self.owned(tx, ctx, row.id, "volume:delete"), group_id=None)
+                self.record_delete(tx, ctx, volume)
             tx.delete(group)
 
         await self.db.write(write, ctx, why="deleted by request")
-        for volume_id in members:
-            await self.delete(ctx, volume_id)
 
     async def reset_group(self, ctx: Context, id: str, status: str) -> None:
         """Say what a group's status is. Raises NotFound, BadRequest."""
@@ -208,12 +214,67 @@ class Groups(Volumes, Snapshots):
                     created_at=tx.now,
                 )
             )
+            together = group_specs.is_consistent(tx, group)
+            if together:
+                self._check_together(tx, group, members)
+                self.on(members[0].host).snap_group.record(tx, ctx, shot.id)
             for volume in members:
                 new = NewSnapshot(volume_id=volume.id, name=name, force=True, group_snapshot_id=shot.id)
-                self.record_snapshot(tx, ctx, new)
+                take = self.insert_snapshot if together else self.record_snapshot
+                take(tx, ctx, new)
             return shot
 
         return await self.db.write(record, ctx, why="created by request")
+
+    def _check_together(self, tx: Tx, group: Group, members: Sequence[Volume]) -> None:
+        """Raises BadRequest when no back end can take snapshots of all these volumes at one instant."""
+        if len({(volume.host, volume.backend) for volume in members}) > 1:
+            raise BadRequest(f"Invalid group: The volumes of group {group.id} do not all lie on one back end.")
+        if not self.capabilities(tx, members[0]).group_snapshot:
+            raise BadRequest(f"Invalid group: The back end of group {group.id} can't take consistent group snapshots.")
+
+    def record_taking(self, tx: Tx, ctx: Context, snapshot: Snapshot) -> None:
+        """Have a snapshot taken that is being created: with those of its group, if they belong to one instant."""
+        volume = db.get_volume(tx, snapshot.volume_id)
+        shot = tx.first(GroupSnapshot, id=snapshot.group_snapshot_id) if snapshot.group_snapshot_id else None
+        group = tx.first(Group, id=shot.group_id) if shot is not None else None
+        if shot is not None and group is not None and group_specs.is_consistent(tx, group):
+            self.on(volume.host).snap_group.record(tx, ctx, shot.id)
+        else:
+            self.on(volume.host).snap.record(tx, ctx, volume.id, snapshot.id)
+
+    @task(deadline=DEADLINE, resource="group_snapshot", failed="settle_snap_group")
+    async def snap_group(self, ctx: Context, id: str) -> None:
+        """Take all snapshots of group snapshot `id` at one instant. Safe to repeat: until it is done, none counts."""
+        taking = await self.db.read(lambda tx: _being_taken(tx, id))
+        if not taking:
+            return
+        driver = self.driver_of(taking[0][1])
+        if not isinstance(driver, GroupDriver):
+            raise Rejected("this back end can't take consistent group snapshots")
+        async with self.stilled(ctx, *(of for _, of in taking)) as moment:
+            facts = await driver.ensure_group_snapshot([SnapshotSpec(row.id, of.driver_name) for row, of in taking])
+        sizes = {one.name: one.size_gib for one in facts}
+
+        def finish(tx: Tx) -> None:
+            for row, _ in _being_taken(tx, id):
+                size = {"size_gib": sizes.get(row.id, row.size_gib), "progress": "100%"}
+                self.touch(tx, row, status=states.AVAILABLE, metadata={**row.metadata, **moment.metadata()}, **size)
+                self.snapshot_settled(tx, row)
+
+        await self.db.write(finish, ctx, why="the back end took them all")
+
+    async def settle_snap_group(self, ctx: Context, id: str, err: Error) -> None:
+        """The snapshots could not be taken together: none of them counts, and they say so."""
+
+        def write(tx: Tx) -> None:
+            for row, _ in _being_taken(tx, id):
+                self.touch(tx, row, status=states.ERROR)
+                text = f"create snapshot:{told(err)}"
+                self.tell(tx, ctx, ("VOLUME_SNAPSHOT", row.id, row.project_id), "006_001", text)
+                self.snapshot_settled(tx, row)
+
+        await self.db.write(write, ctx, why=f"could not be taken: {told(err)}")
 
     async def get_group_snapshot(self, ctx: Context, id: str) -> GroupSnapshot:
         """One group snapshot. Raises NotFound."""
@@ -262,10 +323,11 @@ class Groups(Volumes, Snapshots):
             elif states.ERROR_DELETING in left:
                 tx.change(shot, status=states.ERROR_DELETING, updated_at=tx.now)
         elif shot.status == states.CREATING and states.CREATING not in left:
-            status = states.ERROR if states.ERROR in left else states.AVAILABLE
+            status = states.AVAILABLE if left and states.ERROR not in left else states.ERROR
             tx.change(shot, status=status, updated_at=tx.now)
 
 
-def sees(ctx: Context, row: GroupType) -> bool:
-    """Whether the caller sees the group type."""
-    return ctx.is_admin or row.is_public or ctx.project_id in row.access
+def _being_taken(tx: Tx, id: str) -> list[tuple[Snapshot, Volume]]:
+    """The snapshots of a group snapshot that are not there yet, each with its volume."""
+    rows = tx.find(Snapshot, group_snapshot_id=id, status=states.CREATING, order=(("id", True),))
+    return [(row, db.get_volume(tx, row.volume_id)) for row in rows]

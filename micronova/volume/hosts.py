@@ -18,10 +18,15 @@ from micronova.volume import db, pools, states
 from micronova.volume.copies import Copies
 from micronova.volume.db import Attachment, Pool, Snapshot, Volume
 from micronova.volume.driver import GIB, ExportSpec, Inventory, VolumeDriver
+from micronova.volume.journeys import FETCH, LEAVE
 
 LOG = logging.getLogger(__name__)
 RESTING = (states.AVAILABLE, states.IN_USE, states.RESERVED, states.ATTACHING, states.DETACHING)
 EXPORTED = (states.ATTACHING, states.ATTACHED, states.DETACHING, states.ERROR_DETACHING)
+
+
+_NAMED = {FETCH: (4,), LEAVE: (2,)}
+"""Which argument of a task names what a volume is on a back end on its way to or from another host."""
 
 
 class Rows:
@@ -32,7 +37,11 @@ class Rows:
         ids = [row.id for row in self.volumes.values()]
         self.snapshots = {row.id: row for row in tx.find(Snapshot, volume_id=ids)} if ids else {}
         self.attachments = {row.id: row for row in tx.find(Attachment, volume_id=ids)} if ids else {}
-        self.busy = {task.resource.partition(":")[2] for task in tx.find(Task, topic=pools.TOPIC, open=True)}
+        open_tasks = tx.find(Task, topic=pools.TOPIC, open=True)
+        self.moving = {row.driver_name for row in tx.find(Volume, host=host, status=states.RETYPING)}
+        self.moving |= {str(task.arguments[at]) for task in open_tasks for at in _NAMED.get(task.method, ())}
+        """Volumes that come here from another back end, or have just left: what is of them here is their move's."""
+        self.busy = {task.resource.partition(":")[2] for task in open_tasks}
 
 
 class Hosts(Copies):
@@ -64,6 +73,7 @@ class Hosts(Copies):
     async def close_host(self) -> None:
         for driver in self.drivers.values():
             await driver.close()
+        await self.keys.close()
 
     # -- what back ends tell
 
@@ -124,6 +134,7 @@ class Hosts(Copies):
         rows = await self.db.read(lambda tx: Rows(tx, self.host, name))
         await self._remove_strays(driver, there, rows)
         await self._restore_exports(ctx, driver, there, rows)
+        await self._learn_sizes(ctx, there, rows)
         lost = [
             volume
             for volume in before.volumes.values()
@@ -140,6 +151,8 @@ class Hosts(Copies):
         """Exports without an attachment go. Volumes and snapshots without a row stay: they are told by `audit`."""
         for export in there.exports:
             attachment = rows.attachments.get(export.id)
+            if export.volume in rows.moving:
+                continue
             if attachment is None or (attachment.status not in EXPORTED and attachment.host == ""):
                 LOG.warning("export %s belongs to no attachment: it is removed", export.id)
                 await driver.remove_export(export.id)
@@ -167,6 +180,21 @@ class Hosts(Copies):
                 continue
             LOG.info("attachment %s is exported again", row.id)
             await self._store_connection(ctx, row, connection)
+
+    async def _learn_sizes(self, ctx: Context, there: Inventory, rows: Rows) -> None:
+        """Volumes that could not grow, as far as was known, have the size that they have."""
+        sizes = {found.name: found.size_gib for found in there.volumes}
+        for row in rows.volumes.values():
+            if row.status != states.ERROR_EXTENDING or not row.growing_gib or row.id in rows.busy:
+                continue
+            size_gib = sizes.get(row.driver_name, row.size_gib)
+            learn = partial(self._learn_size, volume=row, size_gib=size_gib)
+            await self.db.write(learn, ctx, why=f"its back end told that it has {size_gib} GiB")
+
+    def _learn_size(self, tx: Tx, volume: Volume, size_gib: int) -> None:
+        now = tx.first(Volume, id=volume.id)
+        if now is not None and now.revision == volume.revision:
+            self.touch(tx, now, size_gib=size_gib, growing_gib=0)
 
     async def _store_connection(self, ctx: Context, row: Attachment, connection: object) -> None:
         def write(tx: Tx) -> None:
@@ -259,13 +287,13 @@ def differences(name: str, there: Inventory, rows: Rows) -> list[str]:
     found = []
     names = {volume.name for volume in there.volumes}
     for volume in there.volumes:
-        if volume.name not in rows.volumes:
+        if volume.name not in rows.volumes and volume.name not in rows.moving:
             found.append(f"back end {name} has a volume {volume.name} that belongs to nobody")
     for snapshot in there.snapshots:
         if snapshot.name not in rows.snapshots:
             found.append(f"back end {name} has a snapshot {snapshot.name} that belongs to nobody")
     for export in there.exports:
-        if export.id not in rows.attachments:
+        if export.id not in rows.attachments and export.volume not in rows.moving:
             found.append(f"back end {name} has an export {export.id} that belongs to no attachment")
     for row in rows.volumes.values():
         if row.status in RESTING and row.driver_name not in names and row.id not in rows.busy:

@@ -1,77 +1,36 @@
-"""Where keys of encrypted volumes are kept: by id, sealed with this cloud's own key, never in the database.
+"""Where keys of encrypted volumes are kept, by id, out of the database: what a key manager must do.
 
-A file a key in a folder of the host that made it; what seals them is beside them, readable by their owner alone.
-Other hosts ask the host that has it.
+A key is a secret: it is never logged or journaled, in no argument, and on no disk unless it is sealed.
 """
 
-import os
 import re
-from pathlib import Path
+from typing import Protocol
 
-from cryptography.fernet import Fernet, InvalidToken
+from micronova.errors import Rejected
 
-from micronova.clock import Clock
-from micronova.errors import DriverError, NotFound
-
-_NAME = re.compile(r"[0-9a-f-]{36}")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class KeyStore:
-    """Keys by id in `folder`, which is made when the first one is."""
+class KeyManager(Protocol):
+    """Keeps keys. Failures are DriverError, Rejected (repeating can't help)."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        self._folder = folder
-        self._clock = clock
+    async def put(self, id: str, key: bytes) -> None:
+        """The key is kept under this id, safe from a power cut. Repeating changes nothing.
 
-    def make(self, nbytes: int) -> str:
-        """A new key of so many bytes; returns its id. Raises DriverError when it can't be kept."""
-        id = self._clock.new_id()
-        self.put(id, self._clock.secret(nbytes))
-        return id
+        Raises Rejected when another key has the id, or the id is none.
+        """
 
-    def put(self, id: str, key: bytes) -> None:
-        """The key is kept under this id. Raises DriverError."""
-        sealed = self._seal(make=True).encrypt(key)
-        try:
-            _write(self._folder / id, sealed)
-        except OSError as err:
-            raise DriverError(f"a volume's key can't be kept: {err.strerror}") from err
+    async def get(self, id: str) -> bytes:
+        """The key. Raises NotFound only when it is certain that there is none, DriverError when that can't be told."""
 
-    def get(self, id: str) -> bytes:
-        """The key. Raises NotFound when this host does not have it, DriverError when it can't be read."""
-        if not _NAME.fullmatch(id):
-            raise NotFound("There is no such key.")
-        try:
-            return self._seal().decrypt((self._folder / id).read_bytes())
-        except FileNotFoundError as err:
-            raise NotFound("There is no such key.") from err
-        except (OSError, InvalidToken) as err:
-            raise DriverError("a volume's key can't be read") from err
-
-    def remove(self, id: str) -> None:
+    async def remove(self, id: str) -> None:
         """The key is gone: what it locked is lost for ever. Repeating changes nothing."""
-        if _NAME.fullmatch(id):
-            (self._folder / id).unlink(missing_ok=True)
 
-    def _seal(self, *, make: bool = False) -> Fernet:
-        file = self._folder / "seal"
-        try:
-            if make and not file.exists():
-                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                _write(file, Fernet.generate_key())
-            return Fernet(file.read_bytes())
-        except FileNotFoundError:
-            raise
-        except (OSError, ValueError) as err:
-            raise DriverError("the key that seals volumes' keys can't be used") from err
+    async def close(self) -> None:
+        """Let go of connections. Keys stay."""
 
 
-def _write(file: Path, data: bytes) -> None:
-    """A file that only its owner reads, complete or not there."""
-    draft = file.with_name(file.name + ".new")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as opened:
-        opened.write(data)
-        opened.flush()
-        os.fsync(opened.fileno())
-    draft.rename(file)
+def check_id(id: str) -> None:
+    """Return when `id` can name a key. Raises Rejected."""
+    if not _ID.fullmatch(id):
+        raise Rejected("this is not the id of a key")

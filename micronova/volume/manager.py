@@ -6,35 +6,34 @@ changes.py      size, type, marks           copies.py     to images, to other ba
 backups.py      kept elsewhere              groups.py     many together
 transfers.py    to another project          managed.py    taken over, let go
 hosts.py        this host's back ends and their rows in agreement
+repair.py       one of them examined and mended
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from micronova.context import Context
 from micronova.db import Database, Tx
-from micronova.errors import NotFound
+from micronova.errors import Conflict, NotFound
 from micronova.image.manager import ImageManager
 from micronova.manager import Runtime, periodic
 from micronova.policy import Policy
-from micronova.volume import db, states
+from micronova.tasks import Task
+from micronova.volume import story
 from micronova.volume.backup_store import BackupStore
-from micronova.volume.backups import Backups
-from micronova.volume.contract import BootVolume, NewBootVolume
-from micronova.volume.db import Placement
+from micronova.volume.db import Message, Placement, Volume
 from micronova.volume.driver import VolumeDriver
 from micronova.volume.group_types import GroupTypes
-from micronova.volume.groups import Groups
-from micronova.volume.hosts import Hosts
+from micronova.volume.keys import KeyManager
 from micronova.volume.legacy import LegacyAttachments
-from micronova.volume.managed import Managed
 from micronova.volume.messages import Messages
 from micronova.volume.qos import QosSpecs
 from micronova.volume.quota_sets import QuotaSets
+from micronova.volume.repair import Repairs
 from micronova.volume.transfers import Transfers
-from micronova.volume.volumes import NewVolume
 
 
-class VolumeManager(Backups, Groups, LegacyAttachments, Hosts, Transfers, Managed):
+class VolumeManager(Repairs, LegacyAttachments, Transfers):
     """Volumes, snapshots, attachments, backups and groups, and what of them is real on this host."""
 
     def __init__(
@@ -47,81 +46,52 @@ class VolumeManager(Backups, Groups, LegacyAttachments, Hosts, Transfers, Manage
         image: ImageManager,
         policy: Policy,
         backup_store: BackupStore | None = None,
+        keys: KeyManager | None = None,
     ) -> None:
         super().__init__(
             runtime, host, db_driver, drivers=drivers, image=image, policy=policy, backup_store=backup_store
         )
+        if keys is not None:
+            self.keys = keys
         self.qos = QosSpecs(self.db, self.clock)
         self.quota_sets = QuotaSets(self.db, self.clock, self.quota)
         self.group_types = GroupTypes(self.db, self.clock)
         self.messages = Messages(self.db)
 
-    # -- for compute
-
-    async def for_boot(self, ctx: Context, id: str) -> BootVolume:
-        """What is known of a volume that a server is to have. Raises NotFound, Forbidden."""
-
-        def look(tx: Tx) -> BootVolume:
-            row = self.owned(tx, ctx, id, "volume:get")
-            return BootVolume(
-                id=row.id,
-                project_id=row.project_id,
-                status=row.status,
-                size_gib=row.size_gib,
-                bootable=row.bootable,
-                multiattach=row.multiattach,
-                zone=row.zone,
-                image_metadata=row.image_metadata or {},
-            )
-
-        return await self.db.read(look)
-
-    async def create_for_server(self, ctx: Context, asked: NewBootVolume) -> str:
-        """Record a volume for a server and have it made; returns its id. Raises as `create` does."""
-        view = await self.create(
-            ctx,
-            NewVolume(
-                name=asked.name,
-                size_gib=asked.size_gib,
-                image_id=asked.image_id,
-                snapshot_id=asked.snapshot_id,
-                source_volume_id=asked.source_volume_id,
-                type_ref=asked.volume_type,
-                zone=asked.zone,
-            ),
-        )
-        return view.row.id
-
-    async def free_server(self, ctx: Context, server_id: str) -> None:
-        """The server is gone: its attachments go whatever state they are in, and the volumes that end with it.
-
-        Safe to repeat. Volumes that can't be removed yet are removed when their exports are gone.
-        """
-
-        def write(tx: Tx) -> None:
-            for info in self.disks_of(tx, [server_id]).get(server_id, []):
-                row = db.get_attachment(tx, info.id)
-                if info.delete_on_termination:
-                    volume = db.get_volume(tx, info.volume_id)
-                    others = [one for one in db.attachments_of(tx, volume.id) if one.id != row.id]
-                    if not others and not db.snapshots_of(tx, volume.id):
-                        self.touch(tx, volume, status=states.DELETING, previous_status=volume.status)
-                        self.on(volume.host).scrap.record(tx, ctx, volume.id)
-                        continue
-                self.record_detach(tx, ctx, row)
-
-        await self.db.write(write, ctx, why="its server is gone")
-
     # -- told to administrators
 
-    async def placements(self, ctx: Context, id: str) -> list[Placement]:
-        """Why the volume lies where it does, newest first. Raises NotFound."""
+    async def explain(self, ctx: Context, name_or_id: str) -> dict[str, Any]:
+        """Why a volume lies where it does, or nowhere: choices, failures, tasks; `lines` tell it to a person.
 
-        def look(tx: Tx) -> list[Placement]:
-            self.owned(tx, ctx, id, "volume:get")
-            return tx.find(Placement, volume_id=id, order=(("created_at", False),))
+        Raises NotFound when there was never such a volume, Conflict when several have the name.
+        """
 
-        return await self.db.read(look)
+        def read(tx: Tx) -> dict[str, Any]:
+            id = self._named(tx, name_or_id)
+            volume = tx.first(Volume, id=id)
+            placed = tx.find(Placement, volume_id=id, order=(("created_at", True),))
+            told = tx.find(Message, resource_id=id, order=(("created_at", True),))
+            tasks = tx.find(Task, resource=f"volume:{id}", order=(("seq", True),))
+            if volume is None and not tasks:
+                raise NotFound(f"There is no volume {name_or_id}, and there was none.", id=name_or_id)
+            lines = [story.of_volume(volume, id), *(line for row in placed for line in story.of_placement(row))]
+            return {
+                "id": id,
+                "volume": None if volume is None else {"name": volume.name, "status": volume.status},
+                "placements": [{"pool": row.pool_id, "message": row.message, **row.facts} for row in placed],
+                "tasks": [{"id": t.id, "method": t.method, "state": t.state, "error": t.error} for t in tasks],
+                "lines": [*lines, *story.of_rest(told, tasks)],
+            }
+
+        return await self.db.read(read)
+
+    def _named(self, tx: Tx, name_or_id: str) -> str:
+        """The id of the volume called so, or what was given. Raises Conflict when several have the name."""
+        having = tx.find(Volume, name=name_or_id) if tx.first(Volume, id=name_or_id) is None else []
+        if len(having) > 1:
+            ids = ", ".join(row.id for row in having)
+            raise Conflict(f"{name_or_id} means several volumes, name one: {ids}")
+        return having[0].id if having else name_or_id
 
     @periodic(every=3600)
     async def trim_messages(self, ctx: Context) -> None:

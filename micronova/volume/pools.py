@@ -66,6 +66,7 @@ def facts(view: PoolView) -> dict[str, Any]:
         "thick_provisioning_support": not can.thin,
         "QoS_support": False,
         "multiattach": can.multiattach,
+        "consistent_group_snapshot_enabled": can.group_snapshot,
         "online_extend_support": can.extend_in_use,
         "replication_enabled": False,
         "encryption": can.encryption,

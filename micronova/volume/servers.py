@@ -68,6 +68,11 @@ class ServerDisks:
         """The servers that have the volume, or are about to."""
         return [row.server_id for row in db.attachments_of(tx, volume_id) if row.server_id]
 
+    def held(self, tx: Tx, id: str) -> list[SeenDisk]:
+        """The disks of servers that are this volume, or whose attachment has this id."""
+        rows = db.attachments_of(tx, id) or tx.find(Attachment, id=id)
+        return [_seen(row) for row in rows if row.server_id is not None and _is_disk(row)]
+
     def look(self, tx: Tx, ctx: Context, volume_id: str) -> BootVolume:
         """What is known of a volume. Raises NotFound, also for another project's."""
         row = self._volumes.owned(tx, ctx, volume_id, "volume:get")
@@ -80,6 +85,7 @@ class ServerDisks:
             multiattach=row.multiattach,
             zone=row.zone,
             image_metadata=row.image_metadata or {},
+            migration_status=row.migration_status,
         )
 
     def look_snapshot(self, tx: Tx, ctx: Context, snapshot_id: str) -> tuple[str, int]:

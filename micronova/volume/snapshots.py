@@ -10,11 +10,13 @@ from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import BadRequest, Error, NotFound, WrongState
 from micronova.manager import task
+from micronova.tasks import Task
 from micronova.volume import db, listing, quota, states
-from micronova.volume.base import VolumeBase, told
+from micronova.volume.base import told
 from micronova.volume.db import Snapshot, Volume
 from micronova.volume.driver import SnapshotSpec
 from micronova.volume.listing import Page, Query
+from micronova.volume.stillness import Stillness
 
 LOG = logging.getLogger(__name__)
 DEADLINE = 3600
@@ -31,7 +33,7 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     group_snapshot_id: str | None = None
 
 
-class Snapshots(VolumeBase):
+class Snapshots(Stillness):
     """The part of the manager that has to do with snapshots."""
 
     async def create_snapshot(self, ctx: Context, asked: NewSnapshot) -> Snapshot:
@@ -43,13 +45,19 @@ class Snapshots(VolumeBase):
 
     def record_snapshot(self, tx: Tx, ctx: Context, asked: NewSnapshot) -> Snapshot:
         """Store a snapshot with the task that takes it. Raises as `create_snapshot` does."""
+        snapshot = self.insert_snapshot(tx, ctx, asked)
+        self.on(db.get_volume(tx, snapshot.volume_id).host).snap.record(tx, ctx, snapshot.volume_id, snapshot.id)
+        return snapshot
+
+    def insert_snapshot(self, tx: Tx, ctx: Context, asked: NewSnapshot) -> Snapshot:
+        """Store a snapshot; whoever calls records what takes it. Raises as `create_snapshot` does."""
         volume = self.owned(tx, ctx, asked.volume_id, "volume:create_snapshot")
         states.check("snapshot in use" if asked.force else "snapshot", "volume", volume.id, volume.status)
         if db.attachments_of(tx, volume.id) and not self.capabilities(tx, volume).snapshot_in_use:
             raise WrongState(f"Invalid volume: Volume {volume.id} is in use and its back end can't do that meanwhile.")
         more = {"snapshots": 1, "gigabytes": volume.size_gib}
         quota.admit(tx, self.quota, volume.project_id, more, volume.type_id)
-        snapshot = tx.insert(
+        return tx.insert(
             Snapshot(
                 id=self.clock.new_id(),
                 volume_id=volume.id,
@@ -64,8 +72,6 @@ class Snapshots(VolumeBase):
                 created_at=tx.now,
             )
         )
-        self.on(volume.host).snap.record(tx, ctx, volume.id, snapshot.id)
-        return snapshot
 
     async def get_snapshot(self, ctx: Context, id: str) -> Snapshot:
         """Snapshot `id`. Raises NotFound."""
@@ -120,9 +126,13 @@ class Snapshots(VolumeBase):
         await self.db.write(write, ctx, why="deleted by request")
 
     def record_unsnap(self, tx: Tx, ctx: Context, snapshot: Snapshot) -> None:
-        """Have a snapshot removed. Raises WrongState while a volume is made from it."""
+        """Have a snapshot removed. Raises WrongState while a volume is made from it, or its group's is being taken."""
         if tx.count(Volume, snapshot_id=snapshot.id, status=(states.CREATING, states.DOWNLOADING)):
             raise WrongState(f"Invalid snapshot: A volume is being made from snapshot {snapshot.id}.")
+        taking = f"group_snapshot:{snapshot.group_snapshot_id}" if snapshot.status == states.CREATING else ""
+        if taking and tx.count(Task, resource=taking, open=True):
+            # It would be removed before it is taken, and then be nobody's.
+            raise WrongState(f"Invalid snapshot: Snapshot {snapshot.id} is being taken with others of its group.")
         self.touch(tx, snapshot, status=states.DELETING)
         volume = db.get_volume(tx, snapshot.volume_id)
         self.on(volume.host).unsnap.record(tx, ctx, volume.id, snapshot.id)
@@ -146,12 +156,15 @@ class Snapshots(VolumeBase):
         volume, snapshot = await self.db.read(lambda tx: (db.get_volume(tx, volume_id), db.get_snapshot(tx, id)))
         if snapshot.status != states.CREATING:
             return
-        facts = await self.driver_of(volume).ensure_snapshot(SnapshotSpec(id, volume.driver_name))
+        async with self.stilled(ctx, volume) as moment:
+            facts = await self.driver_of(volume).ensure_snapshot(SnapshotSpec(id, volume.driver_name))
 
         def finish(tx: Tx) -> None:
             now = db.get_snapshot(tx, id)
             if now.status == states.CREATING:
-                self.touch(tx, now, status=states.AVAILABLE, progress="100%", size_gib=facts.size_gib)
+                metadata = {**now.metadata, **moment.metadata()}
+                size = {"size_gib": facts.size_gib, "progress": "100%"}
+                self.touch(tx, now, status=states.AVAILABLE, metadata=metadata, **size)
                 self.snapshot_settled(tx, now)
 
         await self.db.write(finish, ctx, why="the back end took it")
@@ -193,9 +206,6 @@ class Snapshots(VolumeBase):
 
         await self.db.write(write, ctx, why=f"could not be removed: {told(err)}")
 
-    def snapshot_settled(self, tx: Tx, snapshot: Snapshot) -> None:
-        """A snapshot was taken, has failed or is gone; groups.py says what that means for its group snapshot."""
-
     # -- back to one
 
     async def revert(self, ctx: Context, volume_id: str, id: str) -> None:
@@ -213,7 +223,7 @@ class Snapshots(VolumeBase):
             if not self.capabilities(tx, volume).revert:
                 raise WrongState("Invalid volume: Its back end can't go back to a snapshot.")
             self.touch(tx, volume, status=states.REVERTING, previous_status=volume.status)
-            self.touch(tx, snapshot, status=states.RESTORING)
+            self.touch(tx, snapshot, status=states.SNAPSHOT_RESTORING)
             self.on(volume.host).put_back.record(tx, ctx, volume_id, id)
 
         await self.db.write(write, ctx, why="reverted by request")
@@ -237,7 +247,7 @@ class Snapshots(VolumeBase):
             if volume.status == states.REVERTING:
                 self.touch(tx, volume, status=status)
             snapshot = tx.first(Snapshot, id=id)
-            if snapshot is not None and snapshot.status == states.RESTORING:
+            if snapshot is not None and snapshot.status == states.SNAPSHOT_RESTORING:
                 self.touch(tx, snapshot, status=states.AVAILABLE)
 
         await self.db.write(write, ctx, why=why)

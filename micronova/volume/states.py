@@ -20,6 +20,7 @@ ERROR = "error"
 ERROR_DELETING = "error_deleting"
 BACKING_UP = "backing-up"
 RESTORING = "restoring-backup"
+SNAPSHOT_RESTORING = "restoring"
 ERROR_BACKING_UP = "error_backing-up"
 ERROR_RESTORING = "error_restoring"
 ERROR_EXTENDING = "error_extending"
@@ -32,7 +33,6 @@ REVERTING = "reverting"
 MANAGING = "managing"
 UNMANAGING = "unmanaging"
 ATTACHED = "attached"
-ERROR_ATTACHING = "error_attaching"
 ERROR_DETACHING = "error_detaching"
 
 TRANSIENT = frozenset(
@@ -77,7 +77,7 @@ SETTABLE = (
     RETYPING,
 )
 """What an administrator may say a volume's status is."""
-SNAPSHOT_SETTABLE = (AVAILABLE, ERROR, CREATING, DELETING, ERROR_DELETING, RESTORING, "unmanaging")
+SNAPSHOT_SETTABLE = (AVAILABLE, ERROR, CREATING, DELETING, ERROR_DELETING, SNAPSHOT_RESTORING, "unmanaging")
 
 ALLOWED: Mapping[str, frozenset[str]] = {
     "delete": frozenset((AVAILABLE, ERROR, ERROR_RESTORING, ERROR_EXTENDING, ERROR_MANAGING)),

@@ -36,6 +36,8 @@ class Transfers(VolumeBase):
         def write(tx: Tx) -> Transfer:
             volume = self.owned(tx, ctx, asked.volume_id, "volume:create_transfer")
             states.check("transfer", "volume", volume.id, volume.status)
+            if volume.group_id is not None:
+                raise WrongState("Invalid volume: A volume that belongs to a group can't be handed over.", id=volume.id)
             if volume.encryption_key_id is not None and not asked.encrypted:
                 raise BadRequest("Invalid volume: transferring encrypted volume is not supported.")
             if asked.no_snapshots and db.snapshots_of(tx, volume.id):

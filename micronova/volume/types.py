@@ -1,6 +1,6 @@
 """Volume types: who sees them, what they ask for, which one is taken when none is named; QoS specs and encryption."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,21 +9,19 @@ from micronova.clock import Clock
 from micronova.context import Context
 from micronova.db import Database, Tx
 from micronova.errors import BadRequest, Conflict, Duplicate, NotFound
-from micronova.policy import Policy
 from micronova.volume import db
 from micronova.volume.db import DefaultType, EncryptionType, VolumeType
 from micronova.volume.db.volumes import Volume
+from micronova.volume.kinds import Kinds, sees
 
 RESERVED_FOR_MULTIATTACH = "<is> True"
 
 
-class Types:
+class Types(Kinds[VolumeType]):
     """Volume types."""
 
-    def __init__(self, database: Database, clock: Clock, policy: Policy, default_name: str) -> None:
-        self._db = database
-        self._clock = clock
-        self._policy = policy
+    def __init__(self, database: Database, clock: Clock, default_name: str) -> None:
+        super().__init__(database, clock, VolumeType, "Volume Type", "extra_specs")
         self.default_name = default_name
 
     async def ensure_default(self, ctx: Context) -> None:
@@ -50,8 +48,8 @@ class Types:
     def visible(self, tx: Tx, ctx: Context, ref: str) -> VolumeType:
         """The type with this id or name, if the caller sees it. Raises NotFound."""
         found = tx.first(VolumeType, id=ref) or tx.first(VolumeType, name=ref)
-        if found is None or not _sees(ctx, found):
-            raise NotFound(f"Volume type {ref} could not be found.", id=ref)
+        if found is None or not sees(ctx, found):
+            raise self.missing(ref)
         return found
 
     def default(self, tx: Tx, project_id: str) -> VolumeType:
@@ -69,7 +67,7 @@ class Types:
         """The types that the caller sees, newest first; `is_public` None: all he sees."""
 
         def look(tx: Tx) -> list[VolumeType]:
-            seen = [row for row in db.all_types(tx) if _sees(ctx, row)]
+            seen = [row for row in db.all_types(tx) if sees(ctx, row)]
             return [row for row in seen if is_public is None or row.is_public == is_public]
 
         return await self._db.read(look)
@@ -81,32 +79,11 @@ class Types:
             if id == "default":
                 return self.default(tx, ctx.project_id)
             found = tx.first(VolumeType, id=id)
-            if found is None or not _sees(ctx, found):
-                raise NotFound(f"Volume type {id} could not be found.", id=id)
+            if found is None or not sees(ctx, found):
+                raise self.missing(id)
             return found
 
         return await self._db.read(look)
-
-    async def create(self, ctx: Context, values: Mapping[str, Any]) -> VolumeType:
-        """A new type. Raises Conflict when its name is taken."""
-
-        def record(tx: Tx) -> VolumeType:
-            if tx.first(VolumeType, name=values["name"]) is not None:
-                raise Conflict(f"Volume Type {values['name']} already exists.")
-            return tx.insert(VolumeType(id=self._clock.new_id(), created_at=tx.now, **values))
-
-        return await self._db.write(record, ctx, why="created by request")
-
-    async def update(self, ctx: Context, id: str, values: Mapping[str, Any]) -> VolumeType:
-        """Change name, description or visibility. Raises NotFound, Conflict when the name is taken."""
-
-        def change(tx: Tx, row: VolumeType) -> VolumeType:
-            other = tx.first(VolumeType, name=values["name"]) if "name" in values else None
-            if other is not None and other.id != id:
-                raise Conflict(f"Volume Type {values['name']} already exists.")
-            return tx.change(row, updated_at=tx.now, **values)
-
-        return await self._change(ctx, id, change)
 
     async def delete(self, ctx: Context, id: str) -> None:
         """Forget the type. Raises NotFound, BadRequest while volumes have it or it is the default."""
@@ -121,22 +98,7 @@ class Types:
 
         await self._change(ctx, id, erase)
 
-    # -- extra specs and access
-
-    async def set_specs(self, ctx: Context, id: str, specs: Mapping[str, str]) -> VolumeType:
-        """The type has these extra specs beside others. Raises NotFound."""
-        return await self._change(ctx, id, lambda tx, row: tx.change(row, extra_specs={**row.extra_specs, **specs}))
-
-    async def unset_spec(self, ctx: Context, id: str, key: str) -> None:
-        """The type has lost an extra spec. Raises NotFound also when it did not have it."""
-
-        def change(tx: Tx, row: VolumeType) -> VolumeType:
-            if key not in row.extra_specs:
-                raise NotFound(f"Volume Type {id} has no extra specs with key {key}.", id=id)
-            left = {name: value for name, value in row.extra_specs.items() if name != key}
-            return tx.change(row, extra_specs=left)
-
-        await self._change(ctx, id, change)
+    # -- access
 
     async def allow(self, ctx: Context, id: str, project_id: str) -> None:
         """The project sees the type. Raises NotFound, Conflict for a public type and when it does already."""
@@ -239,19 +201,6 @@ class Types:
             tx.delete(found)
 
         await self._db.write(erase, ctx, why="unset by an administrator")
-
-    async def _change(self, ctx: Context, id: str, change: Callable[[Tx, VolumeType], VolumeType]) -> VolumeType:
-        def write(tx: Tx) -> VolumeType:
-            row = tx.first(VolumeType, id=id)
-            if row is None:
-                raise NotFound(f"Volume type {id} could not be found.", id=id)
-            return change(tx, row)
-
-        return await self._db.write(write, ctx, why="changed by an administrator")
-
-
-def _sees(ctx: Context, row: VolumeType) -> bool:
-    return ctx.is_admin or row.is_public or ctx.project_id in row.access
 
 
 def is_multiattach(row: VolumeType | None) -> bool:

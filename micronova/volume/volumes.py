@@ -10,7 +10,7 @@ from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import BadRequest, NotFound, WrongState
 from micronova.image.db import Image
-from micronova.volume import db, listing, pools, quota, states
+from micronova.volume import db, group_specs, listing, pools, quota, states
 from micronova.volume.building import Building
 from micronova.volume.choice import Choice, Wanted
 from micronova.volume.db import Attachment, Backup, Group, Snapshot, Volume, VolumeType
@@ -185,7 +185,8 @@ class Volumes(Building):
         group = tx.first(Group, id=group_id)
         if group is None:
             raise NotFound(f"Group {group_id} could not be found.", id=group_id)
-        return (pools.name_of(group.host, group.backend),) if group.host else ()
+        place = group_specs.place(tx, group)
+        return (pools.name_of(*place),) if place is not None else ()
 
     def _row(
         self, tx: Tx, ctx: Context, asked: NewVolume, origin: Origin, sized: tuple[str, int, VolumeType], chosen: Choice
@@ -294,22 +295,28 @@ class Volumes(Building):
         rule = "volume_extension:volume_admin_actions:force_delete" if force else "volume:delete"
 
         def write(tx: Tx) -> None:
-            volume = self.owned(tx, ctx, id, rule)
-            snapshots = db.snapshots_of(tx, id)
-            if not force:
-                self._check_deletable(tx, volume, snapshots, cascade=cascade)
-            elif snapshots and not cascade:
-                raise WrongState(f"Invalid volume: Volume {id} still has {len(snapshots)} dependent snapshots.", id=id)
-            if not volume.host:
-                self.forget(tx, volume)
-                return
-            for snapshot in snapshots:
-                self.touch(tx, snapshot, status=states.DELETING)
-            previous = volume.previous_status if volume.status == states.DELETING else volume.status
-            self.touch(tx, volume, status=states.DELETING, previous_status=previous, migration_status=None)
-            self.on(volume.host).scrap.record(tx, ctx, id)
+            self.record_delete(tx, ctx, self.owned(tx, ctx, id, rule), cascade=cascade, force=force)
 
         await self.db.write(write, ctx, why="deleted by request")
+
+    def record_delete(
+        self, tx: Tx, ctx: Context, volume: Volume, *, cascade: bool = False, force: bool = False
+    ) -> None:
+        """Have the volume removed, as `delete` does. Raises WrongState."""
+        snapshots = db.snapshots_of(tx, volume.id)
+        if not force:
+            self._check_deletable(tx, volume, snapshots, cascade=cascade)
+        elif snapshots and not cascade:
+            text = f"Invalid volume: Volume {volume.id} still has {len(snapshots)} dependent snapshots."
+            raise WrongState(text, id=volume.id)
+        if not volume.host:
+            self.forget(tx, volume)
+            return
+        for snapshot in snapshots:
+            self.touch(tx, snapshot, status=states.DELETING)
+        previous = volume.previous_status if volume.status == states.DELETING else volume.status
+        self.touch(tx, volume, status=states.DELETING, previous_status=previous, migration_status=None)
+        self.on(volume.host).scrap.record(tx, ctx, volume.id)
 
     def _check_deletable(self, tx: Tx, volume: Volume, snapshots: Sequence[Snapshot], *, cascade: bool) -> None:
         making = (states.CREATING, states.DOWNLOADING)

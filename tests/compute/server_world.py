@@ -36,6 +36,7 @@ from micronova.network.policies import RULES as NETWORK_RULES
 from micronova.network.strategies.flat_dhcp import FlatDHCPManager
 from micronova.policy import Policy
 from micronova.scheduler.db import ROWS as SCHEDULER_ROWS
+from micronova.scheduler.db import Allocation
 from micronova.scheduler.manager import SchedulerManager
 from micronova.service import Service
 from micronova.tasks import Task
@@ -84,6 +85,7 @@ class Host:
         self.driver = FakeComputeDriver(world.clock, **size)
         self.net = FakeNetworkDriver(world.clock)
         self.disks = FakeVolumeDriver(name=name)
+        self.backends = {"fake": self.disks}
         self.service: Service | None = None
         self.make()
 
@@ -102,7 +104,7 @@ class Host:
         )
         self.image = ImageManager(self.runtime, self.name, driver=world.store, policy=world.policy)
         self.volume = VolumeManager(
-            self.runtime, self.name, drivers={"fake": self.disks}, image=self.image, policy=world.policy
+            self.runtime, self.name, drivers=self.backends, image=self.image, policy=world.policy
         )
         self.compute = ComputeManager(
             self.runtime,
@@ -115,6 +117,7 @@ class Host:
             volume=self.volume,
         )
         self.volume.on_grown = self.compute.record_grown
+        self.volume.guests = self.compute
 
     async def start(self) -> None:
         self.make()
@@ -292,7 +295,8 @@ class ServerWorld:
         def look(tx: Any) -> list[str]:
             ids = {row.id for row in tx.find(Server)}
             hosted = {row.id for row in tx.find(Server) if row.host}
-            found = [f"allocation of {row.consumer_id}" for row in self.api.scheduler.stray(tx, hosted)]
+            held = {row.consumer_id for row in tx.find(Allocation)}
+            found = [f"allocation of {consumer}" for consumer in sorted(held - hosted)]
             found += [f"input {row.id}" for row in tx.find(rows.ServerInput) if row.id not in ids]
             ports = tx.find(Port)
             found += [f"port {row.id}" for row in ports if row.device_id and row.device_id not in ids]

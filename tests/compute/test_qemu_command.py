@@ -2,6 +2,8 @@
 
 import itertools
 
+import msgspec
+
 from micronova.compute.driver import Disk, GuestSpec, Nic
 from micronova.compute.drivers.qemu import command as qemu_command
 
@@ -84,3 +86,13 @@ def test_a_guest_has_room_for_later_and_two_monitors() -> None:
     ports = [device for device in after(argv, "-device") if device.startswith("pcie-root-port")]
     assert 6 == len(ports) == len(set(ports))
     assert ["chardev=mon0,mode=control", "chardev=mon1,mode=control"] == after(argv, "-mon")
+
+
+def test_a_guest_with_an_agent_has_a_channel_to_it() -> None:
+    spec = GuestSpec(id=ID, name="a", vcpus=1, ram_mib=128, kernel="/k")
+
+    argv, alone = words(msgspec.structs.replace(spec, agent=True)), words(spec)
+
+    assert "socket,id=agent0,path=run/agent,server=on,wait=off" in after(argv, "-chardev")
+    assert "virtserialport,chardev=agent0,name=org.qemu.guest_agent.0" in after(argv, "-device")
+    assert not [word for word in alone if "agent" in word]

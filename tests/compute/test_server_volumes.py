@@ -9,6 +9,7 @@ from compute.server_world import CTX, MEMBER, PEOPLE, Host, Said, ServerWorld
 from micronova.db.journal import Entry
 from micronova.errors import DriverError, Rejected
 from micronova.tasks import Task
+from micronova.volume.changes import Reset
 
 NOBODY = "99999999-0000-4000-8000-000000000000"
 
@@ -260,15 +261,42 @@ async def test_what_ends_with_the_server_can_be_changed(cloud: ServerWorld) -> N
     assert [True] == [row.delete_on_termination for row in await cloud.attachments(volume)]
 
 
-async def test_swapping_is_left_to_the_volume_room(cloud: ServerWorld) -> None:
+async def swap(cloud: ServerWorld, id: str, old: str, new: str, who: str = "admin", version: str = "2.84") -> Said:
+    body = {"volumeAttachment": {"volumeId": new}}
+    return await cloud.ask(f"PUT /servers/{id}/os-volume_attachments/{old}", body, who=who, version=version)
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.84", "2.85"])
+async def test_only_the_volume_room_changes_what_is_behind_a_disk(cloud: ServerWorld, version: str) -> None:
     id, volume = await attached(cloud)
     other = await cloud.new_volume()
-    body = {"volumeAttachment": {"volumeId": other}}
-    path = f"PUT /servers/{id}/os-volume_attachments/"
 
-    assert 403 == (await cloud.ask(path + volume, body)).status
-    assert 409 == (await cloud.ask(path + volume, body, who="admin", version="2.60")).status
-    assert 404 == (await cloud.ask(path + NOBODY, body, who="admin", version="2.60")).status
+    as_member = await swap(cloud, id, volume, other, "member", version)
+    as_admin = await swap(cloud, id, volume, other, version=version)
+    none = await swap(cloud, id, NOBODY, other, version=version), await swap(cloud, NOBODY, volume, other)
+
+    assert 403 == as_member.status
+    assert (409, f"volume {volume} is not migrating; this api should only be called by Cinder") == error(as_admin)
+    assert [404, 404] == [said.status for said in none]
+    assert ["attached"] == [row.status for row in await cloud.attachments(volume)]
+    assert [] == await cloud.attachments(other)
+
+
+async def test_a_swap_of_a_volume_that_is_said_to_migrate_tells_what_is_wrong(cloud: ServerWorld) -> None:
+    id, volume = await attached(cloud)
+    other, free = await cloud.new_volume(), await cloud.new_volume()
+    for each in (volume, free):
+        await cloud.api.volume.reset(PEOPLE["admin"], each, Reset(migration_status="migrating"))
+
+    unknown = await swap(cloud, id, volume, NOBODY)
+    not_its = await swap(cloud, id, free, other)
+    moving = await swap(cloud, id, volume, other)
+    await cloud.act(id, "os-stop")
+    await cloud.until(id, "SHUTOFF")
+    stopped = await swap(cloud, id, volume, other)
+
+    assert [400, 404, 400, 409] == [said.status for said in (unknown, not_its, moving, stopped)]
+    assert ["attached"] == [row.status for row in await cloud.attachments(volume)]
 
 
 async def test_a_volume_that_grew_is_seen_by_its_guest(cloud: ServerWorld) -> None:

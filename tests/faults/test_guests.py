@@ -175,12 +175,14 @@ def test_a_disk_without_space_for_a_guest_is_a_fault(guests, hello):
 
 def test_down_with_erase_leaves_nothing_of_the_cloud(guests, before, hello):
     """The last one of this file: it ends the cloud that the others used."""
-    session, _ = hello
+    session, id = hello
+    volume = attached_volume(session, id)
     network = session.named("/network/v2.0/networks", "networks", "private")["id"]
     ports = [port["id"] for port in session.get("/network/v2.0/ports")["ports"]]
     [space] = [name for name in traces()["namespaces"] if network in name]
     tag = re.fullmatch(rf"mn-(\w+)-{network}", space)[1]
-    mine = (f"mn-{tag}-", f"mn{tag}", f"mn_{tag}", str(guests.state), network, *(port[:11] for port in ports))
+    mine = (f"mn-{tag}-", f"mn{tag}", f"mn_{tag}", str(guests.state), network, volume, *(port[:11] for port in ports))
+    assert find_processes("qemu-storage-daemon", volume)
     there = of_ours(traces(mine), mine)
     assert all(there[kind] for kind in ("links", "namespaces", "tables", "processes", "routes")), there
 
@@ -193,6 +195,18 @@ def test_down_with_erase_leaves_nothing_of_the_cloud(guests, before, hello):
     assert not [name for name in os.listdir("/run") if tag in name and name.startswith(("mn", "micronova"))]
     assert not (guests.home / ".config" / "openstack" / "clouds.yaml").exists()
     assert shutil.which("qemu-system-x86_64")
+
+
+def attached_volume(session, server_id):
+    """The id of a new volume that the server uses."""
+    project = session.named("/identity/v3/projects", "projects", "admin")["id"]
+    made = session.post(f"/volume/v3/{project}/volumes", {"volume": {"size": 1}})["volume"]["id"]
+    path = f"/volume/v3/{project}/volumes/{made}"
+    wait_for(lambda: session.get(path)["volume"]["status"] == "available", said="a volume")
+    asked = {"volumeAttachment": {"volumeId": made}}
+    session.post(f"/compute/v2.1/servers/{server_id}/os-volume_attachments", asked)
+    wait_for(lambda: session.get(path)["volume"]["status"] == "in-use", said="its use by the server")
+    return made
 
 
 def of_ours(found, words):

@@ -103,6 +103,27 @@ def test_a_kill_while_volumes_come_and_go_leaves_no_doubt(victim: Victim, number
     victim.agrees(victim.cloud.session())
 
 
+def test_why_and_repair_tell_of_a_volume_and_repair_mends_it(victim: Victim) -> None:
+    volume, nobody = victim.volumes[0], "99999999-0000-4000-8000-000000000000"
+    session = victim.cloud.session()
+    status = session.get(f"{victim.path}/{volume}")["volume"]["status"]
+    session.ask("POST", f"{victim.path}/{volume}/action", {"os-reset_status": {"status": "extending"}})
+
+    why = victim.cloud.run("why", volume)
+    told = victim.cloud.run("repair", volume)
+    mended = victim.cloud.run("repair", volume, "--do")
+    well = victim.cloud.run("repair", volume)
+    unknown = victim.cloud.run("repair", nobody)
+
+    assert "  looked at 1 back end\n" in why.stdout
+    assert (1, 0, 0) == (told.returncode, mended.returncode, well.returncode), told.stderr
+    assert f"is extending, and no task sees to that\n     repair would say that it is {status}\n" in told.stdout
+    assert mended.stdout.endswith(f"     done: say that it is {status}\n")
+    assert well.stdout.endswith(": rows, tasks and hosts agree, there is nothing to repair\n")
+    said = f"micronova: there is no server, volume, snapshot, attachment, backup, port or network {nobody}\n"
+    assert (1, "", said) == (unknown.returncode, unknown.stdout, unknown.stderr)
+
+
 def test_nothing_is_left_but_the_volumes_that_were_there(victim: Victim) -> None:
     session = victim.cloud.session()
     for server in session.get(SERVERS)["servers"]:

@@ -12,7 +12,7 @@ from volume_user import MIB, use
 from micronova.clock import SystemClock
 from micronova.testing.volume_ground import export_spec, snapshot_spec, volume_spec
 from micronova.volume.driver import FromSnapshot, FromVolume
-from micronova.volume.drivers.file import process
+from micronova.volume.drivers import process
 from micronova.volume.drivers.file.driver import FileVolumeDriver
 from micronova.volume.drivers.file.options import FileOptions
 

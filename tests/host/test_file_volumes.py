@@ -19,7 +19,7 @@ from micronova.clock import SystemClock
 from micronova.errors import DriverError, NoSpace, Rejected
 from micronova.testing.volume_ground import export_spec, snapshot_spec, volume_spec
 from micronova.volume.driver import GIB, Encryption, FromFile, FromSnapshot, FromVolume
-from micronova.volume.drivers.file import luks, process
+from micronova.volume.drivers import luks, process
 from micronova.volume.drivers.file.driver import FileVolumeDriver
 from micronova.volume.drivers.file.options import FileOptions
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from netlab import enter, sh
 from outside import Cloud, Session, find_processes, wait_for, why_not_real
+from volume_client import TLS, Volumes, cut_power, daemons, layers, make_keys
+from volume_user import use
 
 from micronova.clock import SystemClock
 from micronova.errors import ConfigError, DriverError
@@ -44,7 +46,10 @@ class Region:
     def __init__(self, folder: Path, postgres: PostgresServer) -> None:
         self.tag = SystemClock().new_id()[:6]
         self.folder = folder
-        self._wires = ("--bus", BUS, "--db", postgres.dsn())
+        make_keys(folder / "keys", *HOSTS)
+        config = folder / "micronova.toml"
+        config.write_text(TLS.format(keys=folder / "keys"))
+        self._wires = ("--bus", BUS, "--db", postgres.dsn(), "--config", str(config))
         self.api = self._cloud("api")
         self.hosts = {name: self._cloud(name) for name in HOSTS}
         for name, host in self.hosts.items():
@@ -102,7 +107,7 @@ class Region:
 
     def start(self, name: str) -> None:
         """The host's services run in its namespace."""
-        self.hosts[name].start("serve", "compute", "network")
+        self.hosts[name].start("serve", "compute", "network", "volume")
 
     def states(self) -> dict[str, str]:
         """Every compute service, up or down."""
@@ -208,6 +213,43 @@ def test_a_host_that_dies_is_told_and_reconciled_when_it_is_back(region: Region,
         session.act(id, {"os-start": None})
     session.reaches(id, "ACTIVE")
     assert len(qemu(id)) == 1
+    wait_for(lambda: region.findings() == [], 60, every=1, said="agreement")
+
+
+def test_a_volume_is_used_from_another_host_and_moves_there_though_its_own_dies_meanwhile(region: Region) -> None:
+    old, new = region.hosts["n1"], region.hosts["n3"]
+    volumes = Volumes(region.session)
+    wait_for(lambda: len(volumes.pools()) == len(HOSTS), 60, every=0.2, said="three back ends up")
+    for name in ("n2", "n3"):
+        volumes.ask("PUT", "/os-services/freeze", {"host": f"{name}@file"})
+    id = volumes.ask("POST", "/volumes", {"volume": {"size": 1}})["volume"]["id"]
+    volumes.until(id, "available", "n1@")
+    for name in ("n2", "n3"):
+        volumes.ask("PUT", "/os-services/thaw", {"host": f"{name}@file"})
+
+    attachment, connection = volumes.attached(id, "n3", "10.250.0.13")
+    assert ("psk", "n3", "10.250.0.11") == (connection.tls_kind, connection.tls_name, connection.host)
+    with enter(Path("/run/netns") / region.space("n3")):
+        asyncio.run(use(connection, "write -P 7 0 128M", "write -P 8 900M 1M", "flush"))
+    volumes.detach(id, attachment)
+
+    volumes.ask("POST", f"/volumes/{id}/action", {"os-migrate_volume": {"host": "n3@file#file"}})
+    wait_for(lambda: find_processes("qemu-img", "10.250.0.11"), 60, every=0.005, said="the volume being read")
+    cut_power(old)
+    wait_for(lambda: not find_processes("qemu-img", "10.250.0.11"), 60, said="the end of the reading")
+    told = volumes.get(id)
+    region.start("n1")
+    moved = volumes.until(id, "available", "n3@")
+
+    assert ("retyping", "n1@file#file") == (told["status"], told["os-vol-host-attr:host"])
+    assert "success" == moved["migration_status"]
+    attachment, connection = volumes.attached(id, "n3", "10.250.0.13")
+    asyncio.run(use(connection, "read -P 7 0 128M", "read -P 0 128M 1M", "read -P 8 900M 1M"))
+    volumes.detach(id, attachment)
+    wait_for(lambda: layers(old) == [], 60, said="the old place being empty")
+    assert ([], []) == (daemons(old), daemons(new))
+    volumes.ask("DELETE", f"/volumes/{id}")
+    wait_for(lambda: layers(new) == [], 60, said="the volume being gone")
     wait_for(lambda: region.findings() == [], 60, every=1, said="agreement")
 
 

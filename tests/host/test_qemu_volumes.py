@@ -87,7 +87,7 @@ async def test_a_guest_reads_and_writes_a_volume_over_nbd_until_it_is_taken(benc
     assert f"{volume_id(1)[:20]} is {GIB // 512} sectors." in console
     assert "holds: from the host...." in console
     assert b"written by guest" == path.read_bytes()[1024:1040]
-    assert {} == await qemu_volumes._nodes(bench.driver._monitor(bench.folder(ONE)), disk.volume_id)
+    assert {} == await qemu_volumes.nodes(bench.driver._monitor(bench.folder(ONE)), disk.volume_id)
 
 
 async def test_a_scsi_volume_grows_while_the_guest_runs(bench: QemuBench) -> None:
@@ -101,7 +101,7 @@ async def test_a_scsi_volume_grows_while_the_guest_runs(bench: QemuBench) -> Non
     await bench.driver.extend_volume(ONE, disk.volume_id, 2)
 
     monitor = bench.driver._monitor(bench.folder(ONE))
-    assert {2 * GIB} == set((await qemu_volumes._nodes(monitor, disk.volume_id)).values())
+    assert {2 * GIB} == set((await qemu_volumes.nodes(monitor, disk.volume_id)).values())
 
 
 async def test_a_guest_sees_that_its_virtio_volume_has_grown(bench: QemuBench) -> None:
@@ -173,7 +173,7 @@ async def test_a_volume_that_cannot_be_reached_leaves_nothing(bench: QemuBench) 
         await bench.driver.attach_volume(ONE, nowhere)
 
     assert [] == await bench.volumes(ONE)
-    assert {} == await qemu_volumes._nodes(bench.driver._monitor(bench.folder(ONE)), disk.volume_id)
+    assert {} == await qemu_volumes.nodes(bench.driver._monitor(bench.folder(ONE)), disk.volume_id)
     await bench.driver.attach_volume(ONE, disk)
 
 

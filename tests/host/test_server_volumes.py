@@ -72,6 +72,15 @@ class Volumes:
         answer = self.session.ask("POST", f"{self.path}/{id}/action", asked, **EXTENDS)
         assert answer.status_code == 202, answer.text
 
+    def move(self, id: str) -> str:
+        """The volume is on its way to the other back end; its place there."""
+        here = self.volume(id)["os-vol-host-attr:host"]
+        host, _, place = here.partition("@")
+        other = f"{host}@other#other" if place == "file#file" else f"{host}@file#file"
+        answer = self.session.ask("POST", f"{self.path}/{id}/action", {"os-migrate_volume": {"host": other}})
+        assert answer.status_code == 202, answer.text
+        return other
+
     def attach(self, server: str, volume: str) -> None:
         body = {"volumeAttachment": {"volumeId": volume}}
         self.session.post(f"{SERVERS}/{server}/os-volume_attachments", body)
@@ -101,8 +110,11 @@ class Volumes:
 
 
 @pytest.fixture(scope="module")
-def real() -> Iterator[Cloud]:
-    with cloud() as made:
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud whose host has two back ends."""
+    config = tmp_path_factory.mktemp("config") / "two.toml"
+    config.write_text('[volume.backends.file]\ndriver = "file"\n[volume.backends.other]\ndriver = "file"\n')
+    with cloud("--config", str(config)) as made:
         made.up()
         wait_for(lambda: "Ctrl-C stops the services" in made.log(), 300, every=0.2, said="the demo")
         yield made
@@ -153,9 +165,13 @@ def test_what_a_guest_wrote_on_a_volume_stays_there(own: Volumes) -> None:
     assert empty == "b5cfa9d6c8febd618f91ac2843d50a1c"  # 4 MiB of zeros
     own.extend(data, 2)
     grown, second = sums(own, server, data, 1, 2 * GIB // 512)
+    place = own.move(data)
     own.cloud.kill()
     own.cloud.up("--no-demo")
     again = Volumes(own.cloud)
+    again.reaches(data, "in-use")
+    assert again.volume(data)["os-vol-host-attr:host"] == place
+    assert len(find_processes("qemu-storage-daemon", data)) == 1
     assert find_processes("qemu-system", server) == [guest]
     again.detach(server, data)
     assert find_processes("qemu-storage-daemon", data) == []

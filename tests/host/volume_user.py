@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import pathlib
 from collections.abc import AsyncIterator
 
 from micronova import command
-from micronova.volume.driver import Connection, FileConnection, NbdConnection
+from micronova.volume.driver import Connection, FileConnection, IscsiConnection, NbdConnection, RbdConnection
 
 KIB, MIB = 2**10, 2**20
 
@@ -14,6 +15,20 @@ def words(connection: Connection, *, patience: int = 0) -> list[str]:
     """qemu-io's arguments for it, writing as guests do; it waits so many seconds for whom it can't reach."""
     if isinstance(connection, FileConnection):
         return ["-t", "writeback", "-f", connection.format, connection.path]
+    if isinstance(connection, IscsiConnection):
+        image = f"driver=iscsi,transport=tcp,portal={connection.portal},target={connection.iqn},lun={connection.lun}"
+        image += f",user={connection.user},password-secret=chap"
+        only = ["-r"] if connection.read_only else []
+        # Among arguments, as nothing but a test would have it: its input is for orders.
+        secret = ["--object", f"secret,id=chap,data={connection.password}"]
+        return [*secret, *only, "-t", "writeback", "--image-opts", image]
+    if isinstance(connection, RbdConnection):
+        image = f"driver=rbd,pool={connection.pool},image={connection.image},user={connection.user},key-secret=ceph"
+        for number, (host, _, port) in enumerate(one.rpartition(":") for one in connection.monitors):
+            image += f",server.{number}.host={host},server.{number}.port={port}"
+        ring = pathlib.Path(connection.keyring).read_text().split()
+        secret = ["--object", f"secret,id=ceph,format=base64,data={ring[ring.index('key') + 2]}"]
+        return [*secret, "-t", "writeback", "--image-opts", image]
     assert isinstance(connection, NbdConnection)
     place = f"server.type=unix,server.path={connection.path}"
     creds = []

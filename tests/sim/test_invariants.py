@@ -27,12 +27,12 @@ from micronova.network.switch import SwitchChange, SwitchPortSpec, VlanSpec
 from micronova.options import QuotaOptions
 from micronova.scheduler.db import Allocation
 from micronova.sim import history, snapshot
-from micronova.sim.asking import PROJECTS, create, member
+from micronova.sim.asking import create, member
 from micronova.sim.faults import Dice
 from micronova.sim.invariants import ALWAYS, HEALED, broken, quotas_are_kept
 from micronova.sim.loop import VirtualLoop, run
 from micronova.sim.workload import Users
-from micronova.sim.world import SWITCH, Ground, World
+from micronova.sim.world import PROJECTS, SWITCH, Ground, World
 from micronova.tasks import Task
 
 GROUND = Ground()

@@ -1,10 +1,13 @@
 """Clouds for tests of volumes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from volume.s3_server import S3Server
 from volume.volume_world import World
+
+from micronova.volume.drivers.backup_s3 import S3BackupStore
 
 
 @pytest.fixture
@@ -23,3 +26,16 @@ async def wide(tmp_path: Path) -> AsyncIterator[World]:
     await made.open("h1", "h2")
     yield made
     await made.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server that speaks S3."""
+    with S3Server(tmp_path_factory.mktemp("s3")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def bucket(server: S3Server) -> S3BackupStore:
+    """A store in its bucket, for all tests: its client takes a while to be made."""
+    return server.store()

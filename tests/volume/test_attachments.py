@@ -1,6 +1,7 @@
 """Attachments: one row each, from reservation to the end, whatever crashes on the way."""
 
 import asyncio
+from functools import partial
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from micronova.volume.contract import AttachRequest, Connector
 from micronova.volume.db import Attachment
 from micronova.volume.driver import ExportSpec, NbdConnection
 from micronova.volume.legacy import Use
+from micronova.volume.servers import ServerDisks
 from micronova.volume.snapshots import NewSnapshot
 
 OTHER = "33333333-3333-4333-8333-333333333333"
@@ -37,7 +39,7 @@ async def test_an_attachment_goes_its_way(world):
     in_use = (await world.row(volume.id)).status
 
     row = await world.attachment_row(info.id)
-    disks = await world.volumes.attachments_of_servers(ALICE, [SERVER])
+    disks = await world.db.read(lambda tx: world.volumes.disks_of(tx, [SERVER]))
     assert ("reserved", "attaching", "in-use") == (reserved, attaching, in_use)
     assert isinstance(connected.connection, NbdConnection)
     assert ("attached", "h1", "/dev/vdb") == (row.status, row.host, row.device)
@@ -209,7 +211,8 @@ async def test_a_server_that_goes_frees_its_volumes_in_any_state(world):
     await world.volumes.reserve(ALICE, asked(begun))
 
     for _ in range(2):
-        await world.volumes.free_server(ALICE, SERVER)
+        free = partial(ServerDisks(world.volumes).free, ctx=ALICE, server_id=SERVER)
+        await world.db.write(free, ALICE, why="its server is gone")
 
     await world.gone(ends.id)
     await world.until(stays.id, "available")

@@ -150,6 +150,22 @@ async def test_a_backup_that_fails_says_why_and_keeps_nothing(world):
     assert not (world.folder / "backups" / row.id).exists()
 
 
+async def test_a_backup_in_a_store_that_its_host_no_longer_has_is_not_forgotten(world):
+    volume = await world.volume()
+    await write(world, volume, b"precious")
+    kept = await backup(world, volume)
+
+    class Other(FileBackupStore):
+        name = "cinder.backup.drivers.another"
+
+    world.volumes.store = Other(world.folder / "elsewhere")
+
+    await world.volumes.delete_backup(ALICE, kept.id)
+    await world.when(lambda: one(world, kept.id), lambda found: found.status == "error_deleting")
+
+    assert (world.folder / "backups" / kept.id).exists()
+
+
 async def test_a_record_of_a_backup_can_be_kept_and_brought_again(world):
     volume = await world.volume()
     await write(world, volume, b"precious")

@@ -1,5 +1,6 @@
 """Volumes from request to removal: made from each kind of source, grown, retyped, given up; and what failure leaves."""
 
+import msgspec
 import pytest
 from volume.volume_world import ADMIN, ALICE, BOB, NOWHERE, READER, SERVER
 
@@ -313,6 +314,34 @@ async def test_growth_counts_from_the_request_on_and_not_after_it_failed(wide):
 
     assert (10, 0) == (volume.size_gib, volume.growing_gib)
     await wide.volume(size_gib=5)
+
+
+async def test_growth_that_came_about_all_the_same_is_told(world):
+    volume = await world.volume()
+    world.driver.refuse("extend", DriverError("broken after it was done"), times=9)
+    world.driver.slow(0.05, operation="extend")
+
+    await world.volumes.extend(ALICE, volume.id, 3, in_use=False)
+    world.driver.pool.put(msgspec.structs.replace(world.driver.pool.volume(volume.id), size_gib=3))
+    volume = await world.until(volume.id, "available")
+
+    assert (3, 0) == (volume.size_gib, volume.growing_gib)
+
+
+async def test_growth_of_which_nothing_is_known_counts_until_it_is(world):
+    volume = await world.volume()
+    world.driver.refuse("extend", Rejected("broken"))
+    world.driver.refuse("list", DriverError("it does not say"))
+
+    await world.volumes.extend(ALICE, volume.id, 3, in_use=False)
+    unknown = await world.until(volume.id, "error_extending")
+    await world.idle()
+    world.driver.pool.put(msgspec.structs.replace(world.driver.pool.volume(volume.id), size_gib=3))
+    await world.volumes.reconcile(ADMIN)
+    known = await world.row(volume.id)
+
+    assert (1, 2) == (unknown.size_gib, unknown.growing_gib)
+    assert ("error_extending", 3, 0) == (known.status, known.size_gib, known.growing_gib)
 
 
 async def test_a_full_pool_is_told(world):

@@ -12,6 +12,7 @@ from micronova.compute.api import hosts as api_hosts
 from micronova.compute.api import interfaces as api_interfaces
 from micronova.compute.api import parts as api_parts
 from micronova.compute.api import servers as api_servers
+from micronova.compute.api import volume_proxies as api_volume_proxies
 from micronova.compute.api import volumes as api_volumes
 from micronova.compute.api.hosts import ProjectExists
 from micronova.compute.api.servers import ServerApi
@@ -59,6 +60,7 @@ def routes(compute: ComputeManager, project_exists: ProjectExists | None) -> lis
         *api_parts.routes(compute),
         *api_interfaces.routes(compute),
         *api_volumes.routes(compute),
+        *api_volume_proxies.routes(compute, most),
         *api_history.routes(compute, most),
         *api_hosts.routes(compute.scheduler, project_exists),
     ]

@@ -25,11 +25,14 @@ from micronova.compute.api.servers import ServerApi
 from micronova.compute.inputs import Name, Text
 from micronova.compute.manager import ComputeManager
 from micronova.compute.rebuild import Rebuild
+from micronova.context import Context
 from micronova.errors import BadRequest, Error
 from micronova.http import Answer, Request, Route, explain
 from micronova.microversion import Version
 
 T = TypeVar("T")
+Verb = Callable[[Context, str], Awaitable[None]]
+"""An action that is a verb and nothing else: whatever comes with it in the body is ignored, as in Nova."""
 Act = Callable[[Request, str, Any], Awaitable[Any]]
 ACCEPTED = Answer(status=202)
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f]")
@@ -113,14 +116,16 @@ class ActionApi:
     def __init__(self, compute: ComputeManager, servers: ServerApi) -> None:
         self._compute = compute
         self._servers = servers
+        self._verbs: dict[str, Verb] = {
+            "os-start": compute.start,
+            "os-stop": compute.stop,
+            "pause": compute.pause,
+            "unpause": compute.unpause,
+            "unlock": compute.unlock,
+        }
         self._acts: dict[str, Act] = {
-            "os-start": self._start,
-            "os-stop": self._stop,
             "reboot": self._reboot,
-            "pause": self._pause,
-            "unpause": self._unpause,
             "lock": self._lock,
-            "unlock": self._unlock,
             "forceDelete": self._force_delete,
             "os-getConsoleOutput": self._console,
             "os-resetState": self._reset_state,
@@ -133,7 +138,7 @@ class ActionApi:
     async def act(self, request: Request) -> Any:
         """Do the one action of the body."""
         body = await request.body(dict[str, Any])
-        name = inputs.one_action(body, (*self._acts, *REFUSED, *GONE))
+        name = inputs.one_action(body, (*self._verbs, *self._acts, *REFUSED, *GONE))
         id = request.path["id"]
         if name in GONE:
             raise Error("This action was removed from the API.", status=410)
@@ -141,29 +146,16 @@ class ActionApi:
             rule, action, message = REFUSED[name]
             await self._compute.may(request.ctx, id, rule, action)
             raise Error(message, status=501)
+        if name in self._verbs:
+            await self._verbs[name](request.ctx, id)
+            return ACCEPTED
         return await self._acts[name](request, id, body[name])
 
-    # -- power
-
-    async def _start(self, request: Request, id: str, said: Any) -> Answer:
-        await self._compute.start(request.ctx, id)
-        return ACCEPTED
-
-    async def _stop(self, request: Request, id: str, said: Any) -> Answer:
-        await self._compute.stop(request.ctx, id)
-        return ACCEPTED
+    # -- the guest
 
     async def _reboot(self, request: Request, id: str, said: Any) -> Answer:
         how = _read("reboot", said, _Reboot)
         await self._compute.reboot(request.ctx, id, hard=how.type.upper() == "HARD")
-        return ACCEPTED
-
-    async def _pause(self, request: Request, id: str, said: Any) -> Answer:
-        await self._compute.pause(request.ctx, id)
-        return ACCEPTED
-
-    async def _unpause(self, request: Request, id: str, said: Any) -> Answer:
-        await self._compute.unpause(request.ctx, id)
         return ACCEPTED
 
     async def _rebuild(self, request: Request, id: str, said: Any) -> Answer:
@@ -191,10 +183,6 @@ class ActionApi:
         if said is not None and request.version >= (2, 73):
             reason = _read("lock", said, _Lock).locked_reason
         await self._compute.lock(request.ctx, id, reason)
-        return ACCEPTED
-
-    async def _unlock(self, request: Request, id: str, said: Any) -> Answer:
-        await self._compute.unlock(request.ctx, id)
         return ACCEPTED
 
     async def _reset_state(self, request: Request, id: str, said: Any) -> Answer:

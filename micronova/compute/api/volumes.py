@@ -92,11 +92,13 @@ class VolumesApi:
         if request.version < (2, 85):
             for name in given:
                 raise unexpected("volumeAttachment", name)
-            await self._compute.swap_volume(request.ctx, id, volume_id)
+            await self._compute.swap_volume(request.ctx, id, volume_id, said.volumeId)
+        elif said.volumeId != volume_id:
+            await self._compute.may_swap(request.ctx, id)
+            await self._compute.change_disk(request.ctx, id, volume_id, given)
+            await self._compute.swap_volume(request.ctx, id, volume_id, said.volumeId)
         else:
             await self._compute.change_disk(request.ctx, id, volume_id, given)
-            if said.volumeId != volume_id:
-                await self._compute.swap_volume(request.ctx, id, volume_id)
         return ACCEPTED
 
     async def detach(self, request: Request) -> Any:

@@ -7,6 +7,7 @@ process too, as real guests would.
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -30,11 +31,13 @@ from micronova.compute.driver import (
 )
 from micronova.config import Config
 from micronova.errors import DriverError, NoSpace, Rejected
+from micronova.volume.driver import Connection
 
 ON = ("running", "paused")
 CHANGES = (
     *("ensure", "remove", "stop", "reboot", "pause", "attach_nic", "detach_nic"),
     *("attach_volume", "detach_volume", "extend_volume"),
+    *("follow_volume", "hold_volume", "switch_volume", "unfollow_volume", "freeze", "thaw"),
 )
 
 
@@ -42,7 +45,7 @@ class FakeGuest(msgspec.Struct, frozen=True, kw_only=True):
     """One pretended guest: what was asked for, its power state, and what it wrote on its serial port.
 
     `slots` is how many cards and volumes it can have until it starts again; `sizes` are those in GiB that it was told
-    volumes have grown to.
+    volumes have grown to. `followed` are volumes on their way to a new place, `held` those that wait there.
     """
 
     spec: GuestSpec
@@ -51,6 +54,9 @@ class FakeGuest(msgspec.Struct, frozen=True, kw_only=True):
     boots: int = 0
     slots: int = 0
     sizes: dict[str, int] = {}
+    followed: dict[str, VolumeDisk] = {}
+    held: frozenset[str] = frozenset()
+    frozen: bool = False
     console: bytes = b""
 
 
@@ -91,6 +97,8 @@ class FakeComputeDriver:
         self._delay = delay
         self._delays: dict[str, float] = {}
         self._refusals: dict[str, FakeRefusal] = {}
+        self.mirror: Callable[[Connection, Connection], None] = _no_data
+        """Told of a volume's old and new place when both shall hold the same: for who pretends data as well."""
 
     @classmethod
     def configured(cls, config: Config, clock: Clock) -> Self:
@@ -124,12 +132,24 @@ class FakeComputeDriver:
         if guest is not None and guest.power in ON:
             self._change(guest, power="crashed", reason=reason)
 
+    def disks(self, id: str) -> tuple[VolumeDisk, ...]:
+        """The volumes of guest `id`, as it reaches them."""
+        guest = self._guests.get(id)
+        return guest.spec.volumes if guest is not None else ()
+
+    def held(self, id: str) -> frozenset[str]:
+        """The volumes that guest `id` may not write to now."""
+        guest = self._guests.get(id)
+        return guest.held if guest is not None else frozenset()
+
     def lose(self, id: str) -> None:
         """Guest `id` is gone from this host without anybody having asked for it."""
         self._forget(id)
 
     async def init_host(self) -> HostFacts:
         await self._pretend("init_host")
+        for guest in [guest for guest in self._guests.values() if guest.frozen]:
+            self._keep(msgspec.structs.replace(guest, frozen=False))
         return self._host
 
     async def ensure(self, spec: GuestSpec, *, running: bool = True) -> GuestFacts:
@@ -202,6 +222,60 @@ class FakeComputeDriver:
         if guest is not None and guest.power in ON:
             self._keep(msgspec.structs.replace(guest, sizes={**guest.sizes, volume_id: size_gib}))
 
+    async def follow_volume(self, id: str, disk: VolumeDisk) -> bool:
+        await self._pretend("follow_volume")
+        guest = self._running(id)
+        if disk in guest.spec.volumes or guest.followed.get(disk.volume_id) == disk:
+            return True
+        if all(other.volume_id != disk.volume_id for other in guest.spec.volumes):
+            raise DriverError("the guest has no such volume", volume=disk.volume_id)
+        held = guest.held - {disk.volume_id}
+        self._keep(msgspec.structs.replace(guest, followed={**guest.followed, disk.volume_id: disk}, held=held))
+        return False
+
+    async def hold_volume(self, id: str, disk: VolumeDisk) -> None:
+        await self._pretend("hold_volume")
+        guest = self._running(id)
+        if disk in guest.spec.volumes:
+            return
+        if guest.followed.get(disk.volume_id) != disk:
+            raise Rejected("the volume is not in its new place yet", id=id)
+        if disk.volume_id not in guest.held:
+            old = next(other for other in guest.spec.volumes if other.volume_id == disk.volume_id)
+            self.mirror(old.connection, disk.connection)
+        self._keep(msgspec.structs.replace(guest, held=guest.held | {disk.volume_id}))
+
+    async def switch_volume(self, id: str, disk: VolumeDisk) -> None:
+        await self._pretend("switch_volume")
+        guest = self._guests.get(id)
+        if guest is None:
+            raise DriverError("there is no such guest", id=id)
+        if disk not in guest.spec.volumes and guest.power in ON and disk.volume_id not in guest.held:
+            raise DriverError("the volume was not held", id=id)
+        spec = with_volume(guest.spec, disk)
+        self._keep(_unfollowed(msgspec.structs.replace(guest, spec=spec), disk.volume_id))
+
+    async def unfollow_volume(self, id: str, volume_id: str) -> None:
+        await self._pretend("unfollow_volume")
+        guest = self._guests.get(id)
+        if guest is not None:
+            self._keep(_unfollowed(guest, volume_id))
+
+    async def freeze(self, id: str) -> None:
+        await self._pretend("freeze")
+        guest = self._running(id)
+        if not guest.spec.agent or guest.power == "paused":
+            raise Rejected("the guest has no agent that answers", id=id)
+        self._keep(msgspec.structs.replace(guest, frozen=True))
+
+    async def thaw(self, id: str) -> bool:
+        await self._pretend("thaw")
+        guest = self._guests.get(id)
+        if guest is None or not guest.frozen:
+            return False
+        self._keep(msgspec.structs.replace(guest, frozen=False))
+        return True
+
     async def inspect(self, id: str) -> GuestFacts:
         await self._pretend("inspect")
         return self._facts(id)
@@ -232,6 +306,12 @@ class FakeComputeDriver:
             del self._refusals[operation]
         raise type(refusal.error)(refusal.error.message)
 
+    def _running(self, id: str) -> FakeGuest:
+        guest = self._guests.get(id)
+        if guest is None or guest.power not in ON:
+            raise Rejected("the guest does not run", id=id)
+        return guest
+
     def _plug(self, guest: FakeGuest, spec: GuestSpec) -> None:
         if guest.power in ON and slots_taken(spec) > max(guest.slots, slots_taken(guest.spec)):
             raise Rejected("the guest has no slot left for another device", id=spec.id)
@@ -246,7 +326,8 @@ class FakeComputeDriver:
             raise NoSpace(f"no space for a disk of {wanted} GiB: {free} GiB are free", id=spec.id)
 
     def _change(self, guest: FakeGuest, *, power: str, reason: str) -> None:
-        self._keep(msgspec.structs.replace(guest, power=power, reason=reason))
+        guest = msgspec.structs.replace(guest, power=power, reason=reason)
+        self._keep(guest if power in ON else _off(guest))
 
     def _keep(self, guest: FakeGuest) -> None:
         self._guests[guest.spec.id] = guest
@@ -259,7 +340,7 @@ class FakeComputeDriver:
     def _write(self, id: str, guest: FakeGuest | None) -> None:
         if self._memory is not None:
             if guest is not None:
-                guest = msgspec.structs.replace(guest, spec=without_secrets(guest.spec))
+                guest = msgspec.structs.replace(guest, spec=without_secrets(guest.spec), followed={}, held=frozenset())
             with open(self._memory, "ab") as out:
                 out.write(msgspec.json.encode((id, guest)) + b"\n")
 
@@ -269,6 +350,21 @@ class FakeComputeDriver:
             return GuestFacts(id=id, power="absent")
         volumes = tuple(disk.volume_id for disk in guest.spec.volumes)
         return GuestFacts(id=id, power=guest.power, reason=guest.reason, volumes=volumes)
+
+
+def _no_data(old: Connection, new: Connection) -> None:
+    """Nobody asks for the data of volumes."""
+
+
+def _unfollowed(guest: FakeGuest, volume_id: str) -> FakeGuest:
+    """The guest without a new place for the volume."""
+    followed = {other: disk for other, disk in guest.followed.items() if other != volume_id}
+    return msgspec.structs.replace(guest, followed=followed, held=guest.held - {volume_id})
+
+
+def _off(guest: FakeGuest) -> FakeGuest:
+    """The guest without what ends with its machine."""
+    return msgspec.structs.replace(guest, followed={}, held=frozenset(), frozen=False)
 
 
 def _booted(guest: FakeGuest) -> FakeGuest:

@@ -1,10 +1,12 @@
 """POST /volumes/{id}/action: one verb and its arguments, e.g. {"os-extend": {"new_size": 2}}."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from micronova.context import Context
 from micronova.errors import BadRequest
 from micronova.http import Answer, Request, Route
 from micronova.volume.api import inputs
@@ -17,6 +19,8 @@ from micronova.volume.legacy import Use
 from micronova.volume.manager import VolumeManager
 
 ACCEPTED = Answer(status=202)
+Verb = Callable[[Context, str], Awaitable[None]]
+"""An action that is a verb and nothing else: whatever comes with it in the body is ignored, as in Cinder."""
 Act = Callable[[Request, str, Any], Awaitable[Any]]
 
 
@@ -92,22 +96,24 @@ class ActionApi:
 
     def __init__(self, volume: VolumeManager) -> None:
         self._volume = volume
+        self._verbs: dict[str, Verb] = {
+            "os-force_delete": partial(volume.delete, force=True),
+            "os-unmanage": volume.unmanage,
+            "os-reserve": volume.claim,
+            "os-unreserve": volume.unclaim,
+            "os-begin_detaching": volume.announce_detach,
+            "os-roll_detaching": volume.roll_back_detach,
+        }
         self._acts: dict[str, Act] = {
             "os-extend": self._extend,
             "os-set_bootable": self._bootable,
             "os-update_readonly_flag": self._readonly,
             "os-reset_status": self._reset,
-            "os-force_delete": self._force_delete,
             "os-force_detach": self._force_detach,
             "os-retype": self._retype,
             "os-migrate_volume": self._migrate,
-            "os-unmanage": self._unmanage,
-            "os-reserve": self._reserve,
-            "os-unreserve": self._unreserve,
             "os-attach": self._attach,
             "os-detach": self._detach,
-            "os-begin_detaching": self._begin_detaching,
-            "os-roll_detaching": self._roll_detaching,
             "os-initialize_connection": self._initialize,
             "os-terminate_connection": self._terminate,
             "os-volume_upload_image": self._upload,
@@ -120,8 +126,12 @@ class ActionApi:
     async def act(self, request: Request) -> Any:
         """Do the one action of the body."""
         body = await request.body(dict[str, Any])
-        name = inputs.one_action(body, tuple(self._acts))
-        return await self._acts[name](request, request.path["id"], body[name])
+        name = inputs.one_action(body, (*self._verbs, *self._acts))
+        id = request.path["id"]
+        if name in self._verbs:
+            await self._verbs[name](request.ctx, id)
+            return ACCEPTED
+        return await self._acts[name](request, id, body[name])
 
     # -- what it is
 
@@ -170,28 +180,12 @@ class ActionApi:
         await self._volume.reset(request.ctx, id, reset)
         return ACCEPTED
 
-    async def _force_delete(self, request: Request, id: str, said: Any) -> Answer:
-        await self._volume.delete(request.ctx, id, force=True)
-        return ACCEPTED
-
     async def _force_detach(self, request: Request, id: str, said: Any) -> Answer:
         asked = read("os-force_detach", said, _Detach)
         await self._volume.detach_from(request.ctx, id, asked.attachment_id, force=True)
         return ACCEPTED
 
-    async def _unmanage(self, request: Request, id: str, said: Any) -> Answer:
-        await self._volume.unmanage(request.ctx, id)
-        return ACCEPTED
-
     # -- who uses it
-
-    async def _reserve(self, request: Request, id: str, said: Any) -> Answer:
-        await self._volume.claim(request.ctx, id)
-        return ACCEPTED
-
-    async def _unreserve(self, request: Request, id: str, said: Any) -> Answer:
-        await self._volume.unclaim(request.ctx, id)
-        return ACCEPTED
 
     async def _attach(self, request: Request, id: str, said: Any) -> Answer:
         asked = read("os-attach", said, _Attach)
@@ -205,14 +199,6 @@ class ActionApi:
 
     async def _detach(self, request: Request, id: str, said: Any) -> Answer:
         await self._volume.detach_from(request.ctx, id, read("os-detach", said, _Detach).attachment_id)
-        return ACCEPTED
-
-    async def _begin_detaching(self, request: Request, id: str, said: Any) -> Answer:
-        await self._volume.announce_detach(request.ctx, id)
-        return ACCEPTED
-
-    async def _roll_detaching(self, request: Request, id: str, said: Any) -> Answer:
-        await self._volume.roll_back_detach(request.ctx, id)
         return ACCEPTED
 
     async def _initialize(self, request: Request, id: str, said: Any) -> Any:

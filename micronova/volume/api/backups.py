@@ -107,12 +107,7 @@ class BackupApi:
     async def _list(self, request: Request, *, detail: bool) -> dict[str, Any]:
         views, page = await self._volume.find_backups(request.ctx, inputs.query(request, self._filters))
         shown = [show_backup(request, view) if detail else _brief(request, view.row) for view in views]
-        body: dict[str, Any] = {"backups": shown}
-        if page.more:
-            body |= inputs.next_link(request, "backups", "/backups/detail" if detail else "/backups", page.rows)
-        if request.version >= (3, 45) and inputs.query_flag(request, "with_count"):
-            body["count"] = page.count
-        return body
+        return inputs.listed(request, "backups", shown, page, detail=detail)
 
     async def show(self, request: Request) -> Any:
         return {"backup": show_backup(request, await self._volume.get_backup(request.ctx, request.path["id"]))}

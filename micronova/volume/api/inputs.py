@@ -13,7 +13,7 @@ from micronova.db import Greater, Less, Like
 from micronova.errors import BadRequest, NotFound
 from micronova.http import Handler, Request, Route, explain
 from micronova.microversion import Version
-from micronova.volume.listing import NEWEST_FIRST, Query
+from micronova.volume.listing import NEWEST_FIRST, Page, Query
 
 T = TypeVar("T")
 MAX_INT = 0x7FFFFFFF
@@ -125,7 +125,7 @@ def query(request: Request, filters: Filters) -> Query:
         column = filters.columns.get(base)
         if column is None:
             continue
-        where[column] = _condition(column, value, like=like, version=request.version)
+        where[column] = _condition(column, value, like=like)
     asked, marker = request.get("offset"), request.get("marker")
     if marker and "\x00" in marker:
         raise BadRequest("Invalid input for query parameter marker.")
@@ -157,7 +157,7 @@ def _limit(request: Request, most: int) -> int:
     return min(int(text), most)
 
 
-def _condition(column: str, value: str, *, like: bool, version: Version) -> Any:
+def _condition(column: str, value: str, *, like: bool) -> Any:
     if "\x00" in value:
         raise BadRequest(f"Invalid input for query parameter {column}.")
     if like:
@@ -230,6 +230,16 @@ def next_link(request: Request, name: str, path: str, rows: Sequence[Any]) -> di
     kept = [(key, value) for key, value in request.query() if key not in ("marker", "offset")]
     href = f"{base(request)}{path}?{urlencode([*kept, ('marker', rows[-1].id)])}"
     return {f"{name}_links": [{"rel": "next", "href": href}]}
+
+
+def listed(request: Request, name: str, shown: Sequence[Any], page: Page, *, detail: bool) -> dict[str, Any]:
+    """A page of a list, with the link to the next and (3.45, when asked) how many there are in all."""
+    body: dict[str, Any] = {name: shown}
+    if page.more:
+        body |= next_link(request, name, f"/{name}/detail" if detail else f"/{name}", page.rows)
+    if request.version >= (3, 45) and query_flag(request, "with_count"):
+        body["count"] = page.count
+    return body
 
 
 def base(request: Request) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from micronova.errors import BadRequest, NotFound
+from micronova.context import Context
+from micronova.errors import BadRequest
 from micronova.http import Answer, Request, Route
 from micronova.volume.api import inputs
+from micronova.volume.api.described import MetadataApi, Renamed, renamed
 from micronova.volume.api.inputs import Filters, Metadata, Name, both
 from micronova.volume.api.shows import show_snapshot
 from micronova.volume.manager import VolumeManager
@@ -43,23 +45,8 @@ class _Create(msgspec.Struct, forbid_unknown_fields=True):
     snapshot: _New
 
 
-class _Changed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    name: Name | UnsetType | None = UNSET
-    display_name: Name | UnsetType | None = UNSET
-    description: Name | UnsetType | None = UNSET
-    display_description: Name | UnsetType | None = UNSET
-
-
 class _Update(msgspec.Struct, forbid_unknown_fields=True):
-    snapshot: _Changed
-
-
-class _Metadata(msgspec.Struct, forbid_unknown_fields=True):
-    metadata: Metadata
-
-
-class _Meta(msgspec.Struct, forbid_unknown_fields=True):
-    meta: Metadata
+    snapshot: Renamed
 
 
 class _Status(msgspec.Struct, kw_only=True):
@@ -103,27 +90,15 @@ class SnapshotApi:
             wanted = inputs.pairs_of(text, "metadata")
             query = msgspec.structs.replace(query, tests=(lambda row: wanted.items() <= row.metadata.items(),))
         page = await self._volume.find_snapshots(request.ctx, query)
-        body: dict[str, Any] = {"snapshots": [show_snapshot(request, row, detail=detail) for row in page.rows]}
-        if page.more:
-            path = "/snapshots/detail" if detail else "/snapshots"
-            body |= inputs.next_link(request, "snapshots", path, page.rows)
-        if request.version >= (3, 45) and inputs.query_flag(request, "with_count"):
-            body["count"] = page.count
-        return body
+        shown = [show_snapshot(request, row, detail=detail) for row in page.rows]
+        return inputs.listed(request, "snapshots", shown, page, detail=detail)
 
     async def show(self, request: Request) -> Any:
         row = await self._volume.get_snapshot(request.ctx, request.path["id"])
         return {"snapshot": show_snapshot(request, row, detail=True)}
 
     async def update(self, request: Request) -> Any:
-        said = (await request.body(_Update)).snapshot
-        values: dict[str, Any] = {}
-        for name, value in (
-            ("name", said.display_name if said.name is UNSET else said.name),
-            ("description", said.display_description if said.description is UNSET else said.description),
-        ):
-            if value is not UNSET:
-                values[name] = inputs.stripped(value)
+        values = renamed((await request.body(_Update)).snapshot)
         if not values:
             raise BadRequest("Invalid input for field/attribute snapshot. {} does not have enough properties")
         row = await self._volume.update_snapshot(request.ctx, request.path["id"], values)
@@ -153,43 +128,6 @@ class SnapshotApi:
         await self._volume.restate_snapshot(request.ctx, id, said.status, progress, rule)
         return ACCEPTED
 
-    # -- metadata
-
-    async def metadata(self, request: Request) -> Any:
-        return {"metadata": await self._metadata(request)}
-
-    async def _metadata(self, request: Request) -> dict[str, str]:
-        return (await self._volume.get_snapshot(request.ctx, request.path["id"])).metadata
-
-    async def add_metadata(self, request: Request) -> Any:
-        return await self._set(request, (await request.body(_Metadata)).metadata, replace=False)
-
-    async def put_metadata(self, request: Request) -> Any:
-        return await self._set(request, (await request.body(_Metadata)).metadata, replace=True)
-
-    async def _set(self, request: Request, values: Metadata, *, replace: bool) -> dict[str, Any]:
-        found = await self._volume.set_snapshot_metadata(request.ctx, request.path["id"], values, replace=replace)
-        return {"metadata": found}
-
-    async def one_metadata(self, request: Request) -> Any:
-        key, found = request.path["key"], await self._metadata(request)
-        if key not in found:
-            raise NotFound(f"Metadata item was not found: {key}")
-        return {"meta": {key: found[key]}}
-
-    async def put_one_metadata(self, request: Request) -> Any:
-        said, key = (await request.body(_Meta)).meta, request.path["key"]
-        if list(said) != [key]:
-            raise BadRequest(
-                "Request body and URI mismatch" if len(said) == 1 else "Request body contains too many items"
-            )
-        await self._volume.set_snapshot_metadata(request.ctx, request.path["id"], said, replace=False)
-        return {"meta": said}
-
-    async def drop_metadata(self, request: Request) -> Any:
-        await self._volume.unset_snapshot_metadata(request.ctx, request.path["id"], request.path["key"])
-        return Answer(status=200)
-
 
 def _force(request: Request, said: bool | str | UnsetType) -> bool:
     """Whether volumes in use may be taken: always from 3.66 on, where the flag may only still be true."""
@@ -206,7 +144,12 @@ def _force(request: Request, said: bool | str | UnsetType) -> bool:
 def routes(volume: VolumeManager, most: int) -> list[Route]:
     """The routes of snapshots and their metadata."""
     api = SnapshotApi(volume, most)
-    one, metadata = "/snapshots/{id}", "/snapshots/{id}/metadata"
+    one = "/snapshots/{id}"
+
+    async def metadata(ctx: Context, id: str) -> dict[str, str]:
+        return (await volume.get_snapshot(ctx, id)).metadata
+
+    meta = MetadataApi(metadata, volume.set_snapshot_metadata, volume.unset_snapshot_metadata)
     return [
         *both("POST", "/snapshots", api.create),
         *both("GET", "/snapshots", api.list, "volume:get_all_snapshots"),
@@ -215,10 +158,5 @@ def routes(volume: VolumeManager, most: int) -> list[Route]:
         *both("PUT", one, api.update),
         *both("DELETE", one, api.delete),
         *both("POST", one + "/action", api.act),
-        *both("GET", metadata, api.metadata),
-        *both("POST", metadata, api.add_metadata),
-        *both("PUT", metadata, api.put_metadata),
-        *both("GET", metadata + "/{key}", api.one_metadata),
-        *both("PUT", metadata + "/{key}", api.put_one_metadata),
-        *both("DELETE", metadata + "/{key}", api.drop_metadata),
+        *meta.routes(one),
     ]

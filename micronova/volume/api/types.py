@@ -3,23 +3,20 @@
 {"volume_type": {"id": "…", "name": "fast", "is_public": true, "extra_specs": {"volume_backend_name": "ssd"}, …}}
 """
 
-import re
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from micronova.errors import BadRequest, NotFound
 from micronova.http import Answer, Request, Route
 from micronova.volume.api import inputs
 from micronova.volume.api.inputs import Name, both
+from micronova.volume.api.kinds import Changed, SpecApi, Specs, TypeName, changed_values, new_values, page, specs_of
 from micronova.volume.db import VolumeType
 from micronova.volume.manager import VolumeManager
 
 ACCEPTED = Answer(status=202)
-_KEY = re.compile(r"[\w\-:. ]+")
-TypeName = Annotated[str, Meta(min_length=1, max_length=255)]
-Specs = dict[str, str | int | float | bool]
 _E = "volume_extension:"
 
 
@@ -34,18 +31,8 @@ class _Create(msgspec.Struct, forbid_unknown_fields=True):
     volume_type: _New
 
 
-class _Changed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    name: str | UnsetType | None = UNSET
-    description: Name | UnsetType | None = UNSET
-    is_public: bool | str | UnsetType = UNSET
-
-
 class _Update(msgspec.Struct, forbid_unknown_fields=True):
-    volume_type: _Changed
-
-
-class _Specs(msgspec.Struct, forbid_unknown_fields=True):
-    extra_specs: Specs
+    volume_type: Changed
 
 
 class _Project(msgspec.Struct, forbid_unknown_fields=True):
@@ -89,22 +76,13 @@ class TypeApi:
             wanted = inputs.pairs_of(text, "extra_specs")
             rows = [row for row in rows if wanted.items() <= row.extra_specs.items()]
         limit = request.limit(1000)
-        marker = request.get("marker")
-        start = next((place for place, row in enumerate(rows, 1) if row.id == marker), 0) if marker else 0
         offset = inputs.whole(request.get("offset") or 0, "offset")
-        return {"volume_types": [show_type(request, row) for row in rows[start + offset :][:limit]]}
+        return {"volume_types": [show_type(request, row) for row in page(rows, request.get("marker"), offset, limit)]}
 
     async def create(self, request: Request) -> Any:
         said = (await request.body(_Create)).volume_type
-        if not said.name.strip():
-            raise BadRequest("Invalid input for field/attribute name. It must not be blank.")
-        values = {
-            "name": said.name.strip(),
-            "description": said.description,
-            "is_public": inputs.flag(said.is_public, "is_public"),
-            "extra_specs": specs_of(said.extra_specs or {}),
-        }
-        row = await self._types.create(request.ctx, values)
+        values = new_values(said.name, said.description, said.is_public)
+        row = await self._types.create(request.ctx, {**values, "extra_specs": specs_of(said.extra_specs or {})})
         return {"volume_type": show_type(request, row)}
 
     async def show(self, request: Request) -> Any:
@@ -114,53 +92,11 @@ class TypeApi:
         return await self._types.get(request.ctx, request.path["id"])
 
     async def update(self, request: Request) -> Any:
-        said = (await request.body(_Update)).volume_type
-        values: dict[str, Any] = {}
-        if said.name is not UNSET and said.name is not None:
-            if not said.name.strip():
-                raise BadRequest("Volume type name can not be empty.")
-            values["name"] = said.name.strip()
-        if said.description is not UNSET:
-            values["description"] = said.description
-        if said.is_public is not UNSET:
-            values["is_public"] = inputs.flag(said.is_public, "is_public")
-        if not values:
-            raise BadRequest("Specify volume type name, description, is_public or a combination thereof.")
+        values = changed_values((await request.body(_Update)).volume_type, "Volume type")
         return {"volume_type": show_type(request, await self._types.update(request.ctx, request.path["id"], values))}
 
     async def delete(self, request: Request) -> Any:
         await self._types.delete(request.ctx, request.path["id"])
-        return ACCEPTED
-
-    # -- extra specs
-
-    async def specs(self, request: Request) -> Any:
-        return {"extra_specs": (await self._get(request)).extra_specs}
-
-    async def set_specs(self, request: Request) -> Any:
-        said = specs_of((await request.body(_Specs)).extra_specs)
-        await self._types.set_specs(request.ctx, request.path["id"], said)
-        return {"extra_specs": said}
-
-    async def one_spec(self, request: Request) -> Any:
-        row, key = await self._get(request), request.path["key"]
-        if key not in row.extra_specs:
-            raise NotFound(f"Volume Type {row.id} has no extra specs with key {key}.")
-        return {key: row.extra_specs[key]}
-
-    async def set_spec(self, request: Request) -> Any:
-        await self._get(request)
-        said = specs_of(await request.body(Specs))
-        key = request.path["key"]
-        if list(said) != [key]:
-            raise BadRequest(
-                "Request body and URI mismatch" if len(said) <= 1 else "Request body contains too many items"
-            )
-        await self._types.set_specs(request.ctx, request.path["id"], said)
-        return said
-
-    async def unset_spec(self, request: Request) -> Any:
-        await self._types.unset_spec(request.ctx, request.path["id"], request.path["key"])
         return ACCEPTED
 
     # -- who sees it
@@ -242,6 +178,7 @@ class TypeApi:
 def routes(volume: VolumeManager) -> list[Route]:
     """The routes of volume types."""
     api, one = TypeApi(volume), "/types/{id}"
+    spec = SpecApi(volume.types, "extra_specs", "Volume Type")
     specs, encryption = f"{one}/extra_specs", f"{one}/encryption"
     spec_rule, encryption_rule = f"{_E}types_extra_specs", f"{_E}volume_type_encryption"
     return [
@@ -250,11 +187,11 @@ def routes(volume: VolumeManager) -> list[Route]:
         *both("GET", one, api.show, f"{_E}type_get"),
         *both("PUT", one, api.update, f"{_E}type_update"),
         *both("DELETE", one, api.delete, f"{_E}type_delete"),
-        *both("GET", specs, api.specs, f"{spec_rule}:index"),
-        *both("POST", specs, api.set_specs, f"{spec_rule}:create"),
-        *both("GET", specs + "/{key}", api.one_spec, f"{spec_rule}:show"),
-        *both("PUT", specs + "/{key}", api.set_spec, f"{spec_rule}:update"),
-        *both("DELETE", specs + "/{key}", api.unset_spec, f"{spec_rule}:delete"),
+        *both("GET", specs, spec.list, f"{spec_rule}:index"),
+        *both("POST", specs, spec.create, f"{spec_rule}:create"),
+        *both("GET", specs + "/{key}", spec.show, f"{spec_rule}:show"),
+        *both("PUT", specs + "/{key}", spec.update, f"{spec_rule}:update"),
+        *both("DELETE", specs + "/{key}", spec.delete, f"{spec_rule}:delete"),
         *both("GET", f"{one}/os-volume-type-access", api.access, f"{_E}volume_type_access"),
         *both("POST", f"{one}/action", api.act),
         *both("GET", encryption, api.encryption, f"{encryption_rule}:get"),
@@ -326,11 +263,3 @@ def _encryption(said: _Encryption) -> dict[str, Any]:
     if not values:
         raise BadRequest("Invalid input for field/attribute encryption. {} does not have enough properties")
     return values
-
-
-def specs_of(said: Specs) -> dict[str, str]:
-    """Extra specs as they are kept: texts. Raises BadRequest for a key that is none."""
-    for key in said:
-        if not _KEY.fullmatch(key) or len(key) > 255:
-            raise BadRequest(f"Invalid input for field/attribute extra_specs. {key!r} is no valid key.")
-    return {key: str(value) for key, value in said.items()}

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from micronova.errors import BadRequest, NotFound
+from micronova.context import Context
+from micronova.errors import BadRequest
 from micronova.http import Answer, Request, Route
 from micronova.volume.api import inputs
+from micronova.volume.api.described import MetadataApi, Renamed, renamed
 from micronova.volume.api.inputs import Filters, Metadata, Name, both
 from micronova.volume.api.shows import show_brief, show_volume
-from micronova.volume.db import Volume
 from micronova.volume.listing import Query
 from micronova.volume.manager import VolumeManager
 from micronova.volume.volumes import NewVolume
@@ -57,24 +58,12 @@ class _Create(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     hints: Any = msgspec.field(name="OS-SCH-HNT:scheduler_hints", default=None)
 
 
-class _Changed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    name: Name | UnsetType | None = UNSET
-    display_name: Name | UnsetType | None = UNSET
-    description: Name | UnsetType | None = UNSET
-    display_description: Name | UnsetType | None = UNSET
+class _Changed(Renamed, kw_only=True, forbid_unknown_fields=True):
     metadata: Metadata | UnsetType | None = UNSET
 
 
 class _Update(msgspec.Struct, forbid_unknown_fields=True):
     volume: _Changed
-
-
-class _Metadata(msgspec.Struct, forbid_unknown_fields=True):
-    metadata: Metadata
-
-
-class _Meta(msgspec.Struct, forbid_unknown_fields=True):
-    meta: Metadata
 
 
 class VolumeApi:
@@ -98,13 +87,7 @@ class VolumeApi:
     async def _list(self, request: Request, *, detail: bool) -> dict[str, Any]:
         views, page = await self._volume.find(request.ctx, self._query(request))
         shown = [show_volume(request, view) if detail else show_brief(request, view.row) for view in views]
-        body: dict[str, Any] = {"volumes": shown}
-        if page.more:
-            path = "/volumes/detail" if detail else "/volumes"
-            body |= inputs.next_link(request, "volumes", path, page.rows)
-        if request.version >= (3, 45) and inputs.query_flag(request, "with_count"):
-            body["count"] = page.count
-        return body
+        return inputs.listed(request, "volumes", shown, page, detail=detail)
 
     def _query(self, request: Request) -> Query:
         found = inputs.query(request, self._filters)
@@ -129,13 +112,7 @@ class VolumeApi:
 
     async def update(self, request: Request) -> Any:
         said = (await request.body(_Update)).volume
-        values: dict[str, Any] = {}
-        for name, value in (
-            ("name", said.display_name if said.name is UNSET else said.name),
-            ("description", said.display_description if said.description is UNSET else said.description),
-        ):
-            if value is not UNSET:
-                values[name] = inputs.stripped(value)
+        values = renamed(said)
         if said.metadata is not UNSET and said.metadata is not None:
             values["metadata"] = said.metadata
         if not values:
@@ -156,44 +133,6 @@ class VolumeApi:
         if request.version >= (3, 36):
             shown["metadata"] = metadata
         return {"volume-summary": shown}
-
-    # -- metadata
-
-    async def metadata(self, request: Request) -> Any:
-        return {"metadata": (await self._row(request)).metadata}
-
-    async def _row(self, request: Request) -> Volume:
-        return (await self._volume.get(request.ctx, request.path["id"])).row
-
-    async def add_metadata(self, request: Request) -> Any:
-        return await self._set(request, (await request.body(_Metadata)).metadata, replace=False)
-
-    async def put_metadata(self, request: Request) -> Any:
-        return await self._set(request, (await request.body(_Metadata)).metadata, replace=True)
-
-    async def _set(self, request: Request, values: Metadata, *, replace: bool) -> dict[str, Any]:
-        found = await self._volume.set_metadata(request.ctx, request.path["id"], values, replace=replace)
-        return {"metadata": found}
-
-    async def one_metadata(self, request: Request) -> Any:
-        key, found = request.path["key"], (await self._row(request)).metadata
-        if key not in found:
-            raise NotFound(f"Metadata item was not found: {key}")
-        return {"meta": {key: found[key]}}
-
-    async def put_one_metadata(self, request: Request) -> Any:
-        said = (await request.body(_Meta)).meta
-        key = request.path["key"]
-        if list(said) != [key]:
-            raise BadRequest(
-                "Request body and URI mismatch" if len(said) == 1 else "Request body contains too many items"
-            )
-        await self._volume.set_metadata(request.ctx, request.path["id"], said, replace=False)
-        return {"meta": said}
-
-    async def drop_metadata(self, request: Request) -> Any:
-        await self._volume.unset_metadata(request.ctx, request.path["id"], request.path["key"])
-        return Answer(status=200)
 
 
 def new_volume(request: Request, said: _New) -> NewVolume:
@@ -220,7 +159,11 @@ def new_volume(request: Request, said: _New) -> NewVolume:
 def routes(volume: VolumeManager, most: int) -> list[Route]:
     """The routes of volumes and their metadata."""
     api = VolumeApi(volume, most)
-    one, metadata = "/volumes/{id}", "/volumes/{id}/metadata"
+    one = "/volumes/{id}"
+
+    async def metadata(ctx: Context, id: str) -> dict[str, str]:
+        return (await volume.get(ctx, id)).row.metadata
+
     return [
         *both("POST", "/volumes", api.create),
         *both("GET", "/volumes", api.list, "volume:get_all"),
@@ -229,10 +172,5 @@ def routes(volume: VolumeManager, most: int) -> list[Route]:
         *both("GET", one, api.show),
         *both("PUT", one, api.update),
         *both("DELETE", one, api.delete),
-        *both("GET", metadata, api.metadata),
-        *both("POST", metadata, api.add_metadata),
-        *both("PUT", metadata, api.put_metadata),
-        *both("GET", metadata + "/{key}", api.one_metadata),
-        *both("PUT", metadata + "/{key}", api.put_one_metadata),
-        *both("DELETE", metadata + "/{key}", api.drop_metadata),
+        *MetadataApi(metadata, volume.set_metadata, volume.unset_metadata).routes(one),
     ]

@@ -1,10 +1,11 @@
-"""Backups as files: a folder a backup, a file a piece. A piece that is complete is moved to its place in one step."""
+"""Backups as files: a folder a backup, a file a piece. A piece that is complete is moved to its place in one step.
 
-import asyncio
+They are tenants' data: nobody else of the host enters a backup's folder.
+"""
+
 import contextlib
 import errno
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,20 +13,22 @@ from typing import Self
 
 from micronova.clock import Clock
 from micronova.config import Config
-from micronova.errors import DriverError, NoSpace, Rejected
+from micronova.errors import DriverError, NoSpace
+from micronova.volume.backup_store import check_piece
+from micronova.volume.drivers.shelf import sync
+from micronova.volume.drivers.steps import in_thread
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 
 
 class FileBackupStore:
     """The store in `folder`, which is made when it is missing; a shared one serves all hosts."""
 
     name = "cinder.backup.drivers.micronova.FileBackupStore"
-    """What records of backups say keeps them; clients look at how it begins."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
         self._folder = folder
+        self.shared = shared
 
     @classmethod
     def configured(cls, config: Config, clock: Clock) -> Self:
@@ -34,29 +37,33 @@ class FileBackupStore:
         return cls(Path(folder) if folder else config.state / "backups")
 
     async def put(self, backup: str, piece: str, data: bytes) -> None:
-        await asyncio.to_thread(self._put, _checked(backup), _checked(piece), data)
+        await in_thread(self._put, _checked(backup), _checked(piece), data)
 
     async def get(self, backup: str, piece: str) -> bytes:
-        return await asyncio.to_thread(self._get, _checked(backup), _checked(piece))
+        return await in_thread(self._get, _checked(backup), _checked(piece))
 
     async def remove(self, backup: str) -> None:
-        await asyncio.to_thread(self._remove, _checked(backup))
+        await in_thread(self._remove, _checked(backup))
 
     async def backups(self) -> list[str]:
-        return await asyncio.to_thread(self._backups)
+        return await in_thread(self._backups)
 
     # -- in a thread
 
     def _put(self, backup: str, piece: str, data: bytes) -> None:
         with _told(f"backup {backup} can't be kept"):
             folder = self._folder / backup
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                self._folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(exist_ok=True, mode=0o700)
+                sync(self._folder)
             draft = folder / f"{piece}.new"
             with draft.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             draft.rename(folder / piece)
+            sync(folder)
 
     def _get(self, backup: str, piece: str) -> bytes:
         with _told(f"backup {backup} can't be read"):
@@ -72,8 +79,7 @@ class FileBackupStore:
 
 
 def _checked(name: str) -> str:
-    if not _PLAIN.fullmatch(name):
-        raise Rejected(f"{name[:50]!r} can't be the name of a backup")
+    check_piece(name)
     return name
 
 

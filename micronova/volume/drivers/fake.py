@@ -5,6 +5,7 @@ outside. Volumes live as long as the object; given a file, their names and sizes
 """
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -48,6 +49,7 @@ ALL = Capabilities(
     encryption=True,
     remote=True,
     adopt=True,
+    group_snapshot=True,
 )
 
 
@@ -87,6 +89,26 @@ class FakeVolumeDriver:
     def lose(self, name: str) -> None:
         """Volume `name` is gone without anybody having asked for it."""
         self._pool.volumes.pop(name, None)
+        self._pool.keep()
+
+    @property
+    def pool(self) -> Pool:
+        """What there is, as it is: for who looks at it from outside."""
+        return self._pool
+
+    def write(self, name: str, data: dict[int, bytes]) -> None:
+        """The volume holds the data in these blocks, beside what it holds: what its user does. Raises DriverError."""
+        volume = self._pool.volume(name)
+        self._pool.put(msgspec.structs.replace(volume, blocks=Blocks({**volume.blocks.data, **data})))
+
+    def behind(self, connection: Connection) -> str:
+        """The volume that is reached so, "" for none: for who pretends to be its user."""
+        exports = self._pool.exports.values()
+        return next((spec.volume for spec in exports if self._connection(spec) == connection), "")
+
+    def power_cut(self) -> None:
+        """Every export is gone, as after the host lost its power. What was written stays."""
+        self._pool.exports.clear()
         self._pool.keep()
 
     # -- volumes
@@ -190,6 +212,20 @@ class FakeVolumeDriver:
         found = self._pool.snapshots[spec.name]
         return SnapshotFacts(name=found.name, volume=found.volume, size_gib=found.size_gib)
 
+    async def ensure_group_snapshot(self, specs: Sequence[SnapshotSpec]) -> Sequence[SnapshotFacts]:
+        await self._pretend("ensure_group_snapshot")
+        for spec in specs:
+            check_name(spec.name)
+            self._pool.volume(spec.volume)
+        if any(spec.name not in self._pool.snapshots for spec in specs):
+            self._admit()
+            for spec in specs:
+                volume = self._pool.volume(spec.volume)
+                self._pool.snapshots[spec.name] = Snapshot(spec.name, spec.volume, volume.size_gib, volume.blocks)
+            self._pool.keep()
+        made = [self._pool.snapshots[spec.name] for spec in specs]
+        return [SnapshotFacts(name=one.name, volume=one.volume, size_gib=one.size_gib) for one in made]
+
     async def remove_snapshot(self, spec: SnapshotSpec) -> None:
         await self._pretend("remove_snapshot")
         self._pool.snapshots.pop(spec.name, None)
@@ -283,6 +319,29 @@ class FakeVolumeDriver:
     def _connection(self, spec: ExportSpec) -> Connection:
         if self.capabilities.protocol == "file":
             return FileConnection(path=f"/fake/{spec.volume}", read_only=spec.read_only)
-        place = {"path": f"/fake/{spec.id}"} if spec.local else {"host": spec.ip or "192.0.2.1"}
-        connection = NbdConnection(export=spec.id, port=0 if spec.local else 10809, read_only=spec.read_only)
+        place = {"path": f"/fake/{self.name}/{spec.id}"} if spec.local else {"host": spec.ip or "192.0.2.1"}
+        port = 0 if spec.local else 10809 + sum(self.name.encode())  # each back end listens on one of its own
+        connection = NbdConnection(export=spec.id, port=port, read_only=spec.read_only)
         return msgspec.structs.replace(connection, **place)
+
+
+def copy_blocks(drivers: Sequence[FakeVolumeDriver], old: Connection, new: Connection) -> None:
+    """What is reached by `new` holds what is reached by `old`, on whichever of these back ends: as a mirror makes it.
+
+    Raises DriverError when one of them leads nowhere.
+    """
+    source, (pool, name) = reached(drivers, old), _place(drivers, new)
+    pool.put(msgspec.structs.replace(pool.volume(name), blocks=source.blocks))
+
+
+def reached(drivers: Sequence[FakeVolumeDriver], connection: Connection) -> Volume:
+    """The volume that is reached so, on whichever of these back ends. Raises DriverError when it leads nowhere."""
+    pool, name = _place(drivers, connection)
+    return pool.volume(name)
+
+
+def _place(drivers: Sequence[FakeVolumeDriver], connection: Connection) -> tuple[Pool, str]:
+    for driver in drivers:
+        if name := driver.behind(connection):
+            return driver.pool, name
+    raise DriverError("nobody exports that volume any more")

@@ -145,8 +145,8 @@ def _extents(handle: int, size: int) -> dict[int, bytes]:
             start = os.lseek(handle, end, os.SEEK_DATA)
         except OSError:
             break  # only a hole is left
+        end = os.lseek(handle, start, os.SEEK_HOLE)
         start -= start % BLOCK
-        end = os.lseek(handle, max(start, end), os.SEEK_HOLE)
         found[start] = os.pread(handle, end - start, start)
     return found
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from micronova.clock import SystemClock
+from micronova.testing.volume_group_kit import GroupDriverKit
 from micronova.testing.volume_kit import VolumeDriverKit
 from micronova.volume.driver import VolumeDriver
 from micronova.volume.drivers.file.driver import FileVolumeDriver
@@ -20,7 +21,7 @@ pytestmark = [
 ]
 
 
-class FileKit(VolumeDriverKit):
+class FileKit(VolumeDriverKit, GroupDriverKit):
     options = FileOptions()
 
     @pytest.fixture

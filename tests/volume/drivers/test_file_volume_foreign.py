@@ -10,7 +10,7 @@ from micronova.clock import SystemClock
 from micronova.errors import DriverError, Rejected
 from micronova.testing.volume_ground import volume_spec
 from micronova.volume.driver import FromFile
-from micronova.volume.drivers.file import foreign
+from micronova.volume.drivers import inspected
 from micronova.volume.drivers.file.driver import FileVolumeDriver
 from micronova.volume.drivers.file.options import FileOptions
 
@@ -98,14 +98,14 @@ def test_an_honest_image_shows_its_size(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(qcow2(size=3 * GIB))
 
-    assert 3 * GIB == foreign.disk_size(path, "qcow2")
+    assert 3 * GIB == inspected.disk_size(path, "qcow2")
 
 
 def test_what_is_said_to_be_raw_is_bytes_whatever_they_are(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(MALICIOUS["a backing file"])
 
-    assert len(MALICIOUS["a backing file"]) == foreign.disk_size(path, "raw")
+    assert len(MALICIOUS["a backing file"]) == inspected.disk_size(path, "raw")
 
 
 @pytest.mark.parametrize("format", ["vmdk", "vpc", "luks", ""])
@@ -114,9 +114,9 @@ def test_no_other_format_is_opened(tmp_path: Path, format: str) -> None:
     path.write_bytes(VMDK)
 
     with pytest.raises(Rejected):
-        foreign.disk_size(path, format)
+        inspected.disk_size(path, format)
 
 
 def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(DriverError):
-        foreign.disk_size(Path("/dev/zero"), "raw")
+        inspected.disk_size(Path("/dev/zero"), "raw")

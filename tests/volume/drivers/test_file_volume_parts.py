@@ -13,10 +13,10 @@ from micronova.volume.driver import ExportSpec
 from micronova.volume.drivers.file import host
 from micronova.volume.drivers.file.driver import FileVolumeDriver, SharedFolderDriver
 from micronova.volume.drivers.file.layers import Layers
-from micronova.volume.drivers.file.locks import Locks
 from micronova.volume.drivers.file.options import FileOptions, capabilities
 from micronova.volume.drivers.file.records import ExportRecord, Records, SnapshotRecord, VolumeRecord
-from micronova.volume.drivers.file.steps import in_thread
+from micronova.volume.drivers.locks import Locks
+from micronova.volume.drivers.steps import in_thread
 
 GIB = 2**30
 

@@ -1,16 +1,18 @@
 """QEMU's block graph for a volume: below the disk a guest sees a throttle, a LUKS container, a format, a connection.
 
-Node names have 31 letters at most, so a volume's are made from the first 24 of its id's digits.
+Node names have 31 letters at most, so a volume's are made from the first 18 of its id's digits, and from how it is
+reached: where a volume changes its place under a running guest, both places have nodes for a while.
 """
 
 import base64
+import hashlib
 import pathlib
 import stat
 from typing import Any
 
 import msgspec
 
-from micronova.compute.driver import VolumeDisk
+from micronova.compute.driver import VolumeDisk, without_password
 from micronova.errors import DriverError
 from micronova.volume.driver import (
     FileConnection,
@@ -21,7 +23,7 @@ from micronova.volume.driver import (
 
 RECONNECT = 60
 """Seconds for which a guest's reads and writes wait for an export that went away, before they fail."""
-_DIGITS = 24
+_DIGITS, _PLACE_DIGITS = 18, 5
 Words = dict[str, Any]
 
 
@@ -45,14 +47,20 @@ def disk_name(volume_id: str) -> str:
     return f"disk-{volume_id}"
 
 
-def stem(volume_id: str) -> str:
-    """How the names of the volume's nodes and objects begin."""
+def prefix(volume_id: str) -> str:
+    """How the names of all nodes and objects of the volume begin, wherever it lies."""
     return f"vol-{volume_id.replace('-', '')[:_DIGITS]}"
+
+
+def stem(disk: VolumeDisk) -> str:
+    """How the names of the nodes and objects begin that reach the volume as `disk` says."""
+    place = msgspec.json.encode(without_password(disk.connection))
+    return f"{prefix(disk.volume_id)}-{hashlib.sha256(place).hexdigest()[:_PLACE_DIGITS]}"
 
 
 def graph(disk: VolumeDisk) -> Graph:
     """The volume's objects and nodes. Raises DriverError when a file, keyring or key is missing."""
-    name = stem(disk.volume_id)
+    name = stem(disk)
     objects, node = _connected(disk, name)
     nodes = [{**node, "node-name": f"{name}-p", "read-only": disk.connection.read_only, "discard": "unmap"}]
     if isinstance(disk.connection, FileConnection):
@@ -94,7 +102,9 @@ def _connected(disk: VolumeDisk, name: str) -> tuple[list[Words], Words]:
         case IscsiConnection() as there:
             return _iscsi(there, name)
         case RbdConnection() as there:
-            return _rbd(there, name)
+            objects, node = _rbd(there, name)
+            # The client's cache knows nothing of other writers.
+            return objects, {**node, "cache": {"direct": True}} if disk.shared else node
 
 
 def _kind_of(path: str) -> str:
@@ -137,12 +147,12 @@ def _rbd(there: RbdConnection, name: str) -> tuple[list[Words], Words]:
         ]
     if not there.user:
         return [], node
-    secret = _secret(f"{name}-ceph", _ceph_key(there.keyring).encode())
+    secret = _secret(f"{name}-ceph", _ceph_key(there.keyring))
     return [secret], {**node, "user": there.user, "key-secret": f"{name}-ceph"}
 
 
-def _ceph_key(keyring: str) -> str:
-    """The key in a keyring, in the base64 that Ceph writes it in."""
+def _ceph_key(keyring: str) -> bytes:
+    """The key in a keyring; QEMU brings it into the base64 again that Ceph writes it in."""
     try:
         lines = pathlib.Path(keyring).read_text().splitlines()
     except OSError as err:
@@ -150,7 +160,10 @@ def _ceph_key(keyring: str) -> str:
     for line in lines:
         word, _, value = line.partition("=")
         if word.strip() == "key" and value:
-            return value.strip()
+            try:
+                return base64.b64decode(value)
+            except ValueError as err:
+                raise DriverError(f"Ceph's keyring {keyring} holds no key") from err
     raise DriverError(f"Ceph's keyring {keyring} holds no key")
 
 

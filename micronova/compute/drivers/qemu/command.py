@@ -4,6 +4,7 @@ import hashlib
 import re
 
 from micronova.compute.driver import GuestSpec, Nic, slots
+from micronova.compute.drivers.qemu import agent
 from micronova.compute.drivers.qemu.privilege import SANDBOX
 
 DEFAULT_CMDLINE = "root=/dev/vda console=ttyS0"
@@ -24,6 +25,7 @@ def arguments(spec: GuestSpec, *, machine: str, taps: tuple[int, ...], config_dr
         *("-device", "virtio-rng-pci"),
         *("-chardev", "socket,id=serial0,path=run/serial,server=on,wait=off,logfile=run/console.log,logappend=on"),
         *("-serial", "chardev:serial0"),
+        *(_agent() if spec.agent else []),
         *_monitor("mon0"),
         *_monitor("mon1"),
         # Its volumes are plugged in by the monitor, before its first instruction.
@@ -109,6 +111,13 @@ def _card(index: int, nic: Nic, tap: int) -> list[str]:
 
 def _slot(index: int) -> list[str]:
     return ["-device", f"pcie-root-port,id={slot_name(index)},chassis={index + 1},slot={index + 1}"]
+
+
+def _agent() -> list[str]:
+    """A channel to the guest's agent, where it looks for one."""
+    port = f"virtserialport,chardev=agent0,name={agent.CHANNEL}"
+    chardev = f"socket,id=agent0,path=run/{agent.SOCKET},server=on,wait=off"
+    return ["-device", "virtio-serial-pci", "-chardev", chardev, "-device", port]
 
 
 def _monitor(name: str) -> list[str]:

@@ -24,7 +24,9 @@ from micronova.compute.drivers.qemu import building as qemu_building
 from micronova.compute.drivers.qemu import cards as qemu_cards
 from micronova.compute.drivers.qemu import command as qemu_command
 from micronova.compute.drivers.qemu import folder as qemu_folder
+from micronova.compute.drivers.qemu import freezing as qemu_freezing
 from micronova.compute.drivers.qemu import host as qemu_host
+from micronova.compute.drivers.qemu import moves as qemu_moves
 from micronova.compute.drivers.qemu import privilege as qemu_privilege
 from micronova.compute.drivers.qemu import process as qemu_process
 from micronova.compute.drivers.qemu import tap as qemu_tap
@@ -125,6 +127,7 @@ class QemuDriver:
         folder.stopped.unlink(missing_ok=True)
         try:
             await self._monitor(folder).status()
+            await qemu_freezing.thaw_left(folder, self._clock, after=0)
         except DriverError as err:
             LOG.warning("guest %s runs, but: %s", folder.id, err)
 
@@ -212,6 +215,37 @@ class QemuDriver:
             if monitor is not None:
                 await qemu_volumes.extend(monitor, volume_id, size_gib)
 
+    async def follow_volume(self, id: str, disk: VolumeDisk) -> bool:
+        async with self._running(id) as folder:
+            return await qemu_moves.follow(self._monitor(folder), disk)
+
+    async def hold_volume(self, id: str, disk: VolumeDisk) -> None:
+        async with self._running(id) as folder:
+            await qemu_moves.hold(self._monitor(folder), disk)
+
+    async def switch_volume(self, id: str, disk: VolumeDisk) -> None:
+        folder = self._folder(id)
+        async with self._changing(id):
+            await qemu_moves.switch(folder, await self._monitor_if_on(folder), disk)
+
+    async def unfollow_volume(self, id: str, volume_id: str) -> None:
+        folder = self._folder(id)
+        async with self._changing(id):
+            monitor = await self._monitor_if_on(folder)
+            if monitor is not None:
+                await qemu_moves.unfollow(monitor, volume_id)
+
+    async def freeze(self, id: str) -> None:
+        async with self._running(id) as folder:
+            await qemu_freezing.freeze(folder, self._clock)
+
+    async def thaw(self, id: str) -> bool:
+        folder = self._folder(id)
+        async with self._changing(id):
+            if await self._monitor_if_on(folder) is None:
+                return False
+            return await qemu_freezing.thaw(folder, self._clock)
+
     async def inspect(self, id: str) -> GuestFacts:
         return await self._settled(self._folder(id))
 
@@ -221,6 +255,8 @@ class QemuDriver:
             folder = self._folder(id)
             folder.trim_console(above=4 * CONSOLE_KEPT, keep=CONSOLE_KEPT)
             found.append(await self._settled(folder))
+            if found[-1].power in _ON:
+                await qemu_freezing.thaw_left(folder, self._clock)
         return [facts for facts in found if facts.power != "absent"]
 
     async def console(self, id: str, *, max_bytes: int) -> bytes:
@@ -286,19 +322,14 @@ class QemuDriver:
                     monitor=self._monitor(folder),
                 )
             if spec.volumes:
-                await self._plug_volumes(folder, spec)
+                await qemu_volumes.plug_all(self._monitor(folder), spec.volumes)
+                await self._monitor(folder).reset(wait=_QUIT_WAIT)
+            folder.frozen.unlink(missing_ok=True)
             # Only now: whoever looks meanwhile must see a guest that is off, not one that has crashed.
             folder.stopped.unlink(missing_ok=True)
         except BaseException:
             await (self._erase(folder) if fresh else self._switch_off(folder))
             raise
-
-    async def _plug_volumes(self, folder: GuestFolder, spec: GuestSpec) -> None:
-        """The guest, which waits for it, has its volumes and begins; its firmware learns of them by a reset."""
-        monitor = self._monitor(folder)
-        for disk in spec.volumes:
-            await qemu_volumes.plug(monitor, disk)
-        await monitor.reset(wait=_QUIT_WAIT)
 
     def _privilege_for(self, folder: GuestFolder) -> Privilege:
         """QEMU's user; ourselves for a guest whose files that user may not read."""
@@ -342,6 +373,15 @@ class QemuDriver:
 
     async def _monitor_if_on(self, folder: GuestFolder) -> Monitor | None:
         return self._monitor(folder) if (await self._facts(folder)).power in _ON else None
+
+    @contextlib.asynccontextmanager
+    async def _running(self, id: str) -> AsyncIterator[GuestFolder]:
+        """A guest that runs, and nothing else changes it. Raises Rejected when it is off or not there."""
+        folder = self._folder(id)
+        async with self._changing(id):
+            if await self._monitor_if_on(folder) is None:
+                raise Rejected("the guest does not run", id=id)
+            yield folder
 
     async def _forget_monitor(self, folder: GuestFolder) -> None:
         monitor = self._monitors.pop(folder.id, None)

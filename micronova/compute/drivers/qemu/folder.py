@@ -5,10 +5,11 @@
       root.qcow2          its private disk; `base` is the image below it
       kernel, initrd      what it boots from, if it does not boot from its disk
       config.iso          its config drive
+      frozen              there while the guest's file systems may be frozen
       stopped             there when the guest is meant to be off: the difference between shutdown and crashed
       qemu.log            what QEMU itself complained about at its last start
       pid                 the process id of its QEMU, checked against the process whenever it is used
-      run/                QEMU's own: mon0 and mon1 (QMP), serial (socket), console.log
+      run/                QEMU's own: mon0 and mon1 (QMP), serial and agent (sockets), console.log
 
 A guest's folder is made beside its final place and renamed, so that it is whole or absent.
 """
@@ -42,6 +43,10 @@ class GuestFolder:
     @property
     def stopped(self) -> pathlib.Path:
         return self.path / "stopped"
+
+    @property
+    def frozen(self) -> pathlib.Path:
+        return self.path / "frozen"
 
     @property
     def console_log(self) -> pathlib.Path:

@@ -5,21 +5,24 @@ named by its volume. What is there is asked of QEMU each time; the description i
 """
 
 import asyncio
-import contextlib
+from collections.abc import Iterable
 
 from micronova.compute.driver import VolumeDisk, with_volume, without_volume
-from micronova.compute.drivers.qemu import blocks, slots
+from micronova.compute.drivers.qemu import blocks, ceph, slots
 from micronova.compute.drivers.qemu import folder as qemu_folder
 from micronova.compute.drivers.qemu.folder import GuestFolder
 from micronova.compute.drivers.qemu.monitor import Monitor
 from micronova.errors import DriverError
+from micronova.volume.driver import RbdConnection
 
 GIB = 2**30
 _CONTROLLER = "scsi"
-_NODES = "qcfp"
-_OBJECTS = ("t", "key", "tls", "chap", "ceph")
-_REACHING = 30
+_LAYERS = "pfcq"
+"""How the names of a volume's nodes end, each with one that stands on those before it."""
+REACHING = 30
 """Seconds that QEMU has to connect with a volume."""
+_LETTING_GO = 30
+"""Tries until what used a node has let go of it."""
 _GROWING = 10
 """Tries until QEMU has seen a volume that has grown; one more for each reconnection that comes late."""
 
@@ -45,7 +48,7 @@ async def detach(folder: GuestFolder, monitor: Monitor | None, volume_id: str) -
     spec = folder.read_spec()
     if monitor is not None:
         await slots.let_go(monitor, blocks.disk_name(volume_id), "volume")
-        await _cut(monitor, volume_id)
+        await cut(monitor, volume_id)
     qemu_folder.remember(folder, without_volume(spec, volume_id))
 
 
@@ -55,41 +58,50 @@ async def plug(monitor: Monitor, disk: VolumeDisk) -> None:
     if blocks.disk_name(disk.volume_id) in names:
         return
     # Half of it may be left from an attempt that was interrupted.
-    await _cut(monitor, disk.volume_id)
+    await cut(monitor, disk.volume_id)
     try:
-        graph = blocks.graph(disk)
-        for made in graph.objects:
-            await monitor.ask("object-add", made)
-        for node in graph.nodes:
-            await monitor.ask("blockdev-add", node, wait=_REACHING)
+        await reach(monitor, disk)
         bus = await _bus(monitor, names, disk)
-        await monitor.ask("device_add", blocks.device(disk, bus, graph.top()))
+        await monitor.ask("device_add", blocks.device(disk, bus, blocks.graph(disk).top()))
     except DriverError:
-        await _cut(monitor, disk.volume_id)
+        await cut(monitor, disk.volume_id)
         raise
+
+
+async def plug_all(monitor: Monitor, disks: Iterable[VolumeDisk]) -> None:
+    """A guest that waits for it has its volumes; its firmware learns of them by a reset, which is the caller's."""
+    for disk in disks:
+        await plug(monitor, disk)
+
+
+async def reach(monitor: Monitor, disk: VolumeDisk) -> None:
+    """QEMU has what reaches the volume, for whoever uses it. Raises DriverError; then parts of it may be left."""
+    if isinstance(disk.connection, RbdConnection):
+        await ceph.check(disk.connection)
+    graph = blocks.graph(disk)
+    for made in graph.objects:
+        await monitor.ask("object-add", made)
+    for node in graph.nodes:
+        await monitor.ask("blockdev-add", node, wait=REACHING)
 
 
 async def extend(monitor: Monitor, volume_id: str, size_gib: int) -> None:
     """QEMU and its guest know that the volume has grown to this size. Raises DriverError."""
-    sizes = await _nodes(monitor, volume_id)
-    if not sizes:
-        return
-    stem = blocks.stem(volume_id)
-    ordered = [f"{stem}-{letter}" for letter in reversed(_NODES) if f"{stem}-{letter}" in sizes]
-    size = size_gib * GIB
-    for lower, node in zip([None, *ordered], ordered, strict=False):
+    sizes = await nodes(monitor, volume_id)
+    size, lower = size_gib * GIB, 0
+    for node, had in sorted(sizes.items(), key=_layer):
         # What a container keeps for its header stays as large as it is.
-        size -= sizes[lower] - sizes[node] if lower is not None and node.endswith("-c") else 0
-        if not node.endswith("-q"):
-            await _resize(monitor, node, size)
+        size -= lower - had if node.endswith("-c") else 0
+        lower = had
+        await _resize(monitor, node, size)
 
 
 async def _resize(monitor: Monitor, node: str, size: int) -> None:
     """An export that has grown was closed for that: QEMU learns its size when it connects again, by reading from it."""
     for turn in range(_GROWING):
-        await monitor.ask("human-monitor-command", {"command-line": f'qemu-io {node} "read 0 512"'}, wait=_REACHING)
+        await monitor.ask("human-monitor-command", {"command-line": f'qemu-io {node} "read 0 512"'}, wait=REACHING)
         try:
-            await monitor.ask("block_resize", {"node-name": node, "size": size}, wait=_REACHING)
+            await monitor.ask("block_resize", {"node-name": node, "size": size}, wait=REACHING)
         except DriverError:
             if turn == _GROWING - 1:
                 raise
@@ -108,22 +120,40 @@ async def _bus(monitor: Monitor, names: list[str], disk: VolumeDisk) -> str:
     return f"{_CONTROLLER}.0"
 
 
-async def _nodes(monitor: Monitor, volume_id: str) -> dict[str, int]:
+async def nodes(monitor: Monitor, volume_id: str) -> dict[str, int]:
     """The volume's nodes by name, with their sizes in bytes."""
     found = await monitor.ask("query-named-block-nodes", {"flat": True})
-    stem, items = blocks.stem(volume_id), found if isinstance(found, list) else []
-    return {
-        item["node-name"]: item["image"]["virtual-size"] for item in items if item["node-name"].startswith(f"{stem}-")
-    }
+    begin, items = blocks.prefix(volume_id), found if isinstance(found, list) else []
+    return {item["node-name"]: item["image"]["virtual-size"] for item in items if item["node-name"].startswith(begin)}
 
 
-async def _cut(monitor: Monitor, volume_id: str) -> None:
-    """QEMU holds nothing of the volume: all that was written is flushed, no connection and no secret is left."""
-    stem, there = blocks.stem(volume_id), await _nodes(monitor, volume_id)
-    for letter in _NODES:
-        if f"{stem}-{letter}" in there:
-            await monitor.ask("blockdev-del", {"node-name": f"{stem}-{letter}"}, wait=_REACHING)
-    for word in _OBJECTS:
-        # It has no way to ask for one; refusing to remove it means none.
-        with contextlib.suppress(DriverError):
-            await monitor.ask("object-del", {"id": f"{stem}-{word}"})
+async def cut(monitor: Monitor, volume_id: str, *, keep: str = "") -> None:
+    """QEMU holds nothing of the volume but what `keep` begins the names of.
+
+    All that was written is flushed, no other connection and no other secret is left.
+    """
+    for node in sorted(await nodes(monitor, volume_id), key=lambda name: _layer((name, 0)), reverse=True):
+        if not keep or not node.startswith(keep):
+            await _remove(monitor, node)
+    found = await monitor.ask("qom-list", {"path": "/objects"})
+    begin, items = blocks.prefix(volume_id), found if isinstance(found, list) else []
+    for item in items:
+        if item["name"].startswith(begin) and not (keep and item["name"].startswith(keep)):
+            await monitor.ask("object-del", {"id": item["name"]})
+
+
+async def _remove(monitor: Monitor, node: str) -> None:
+    """QEMU has no such node. A device whose name is gone may hold it for a moment more."""
+    for turn in range(_LETTING_GO):
+        try:
+            await monitor.ask("blockdev-del", {"node-name": node}, wait=REACHING)
+        except DriverError as err:
+            if turn == _LETTING_GO - 1 or "in use" not in err.message:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
+def _layer(node: tuple[str, int]) -> int:
+    return _LAYERS.index(node[0][-1])

@@ -7,10 +7,11 @@ import msgspec
 
 from micronova.errors import DriverError
 from micronova.volume.driver import GIB, gib
+from micronova.volume.drivers import inspected
 from micronova.volume.drivers.file import foreign
 from micronova.volume.drivers.file.layers import Layers
 from micronova.volume.drivers.file.records import Records, VolumeRecord
-from micronova.volume.drivers.file.steps import in_thread
+from micronova.volume.drivers.steps import in_thread
 
 
 class Adopting:
@@ -63,7 +64,7 @@ class Adopting:
             raise DriverError(f"there is no volume and no file {path.name}", name=path.name)
         with path.open("rb") as file:
             format = "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
-        return format, foreign.disk_size(path, format)
+        return format, inspected.disk_size(path, format)
 
     def _take(self, path: pathlib.Path) -> str:
         # A second name of the same file: if we die before the record is there, it is still where its owner put it.

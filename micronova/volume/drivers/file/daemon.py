@@ -21,10 +21,12 @@ import msgspec
 
 from micronova.errors import DriverError
 from micronova.volume.driver import ExportSpec
-from micronova.volume.drivers.file import process, qmp
-from micronova.volume.drivers.file.account import Account
-from micronova.volume.drivers.file.steps import in_thread
+from micronova.volume.drivers import process
+from micronova.volume.drivers.account import Account
+from micronova.volume.drivers.file import qmp
+from micronova.volume.drivers.steps import in_thread
 
+BINARY = "qemu-storage-daemon"
 _START_WAIT = 60
 _POLL = 0.1
 
@@ -82,7 +84,7 @@ class VolumeDaemon:
                 *("--nbd-server", f"addr.type=fd,addr.str={nbd}"),
                 *(word for spec in exports for word in _export(spec, chain[0])),
             ]
-            argv = [*self._place.account.command(), process.BINARY, *words]
+            argv = [*self._place.account.command(), BINARY, *words]
             await process.spawn(argv, self._place.layers, (control, nbd), log)
         finally:
             for line in lines:
@@ -125,6 +127,17 @@ class VolumeDaemon:
         async with qmp.talk(self._control) as talk:
             await talk.ask("block-export-del", {"id": f"e-{id}", "mode": "hard"})
             await _gone(talk, {f"e-{id}"})
+
+    async def cut_off(self) -> None:
+        """It serves nothing: who used it comes again until it is served again; no request is under way.
+
+        Raises DriverError.
+        """
+        async with qmp.talk(self._control) as talk:
+            serving = {one["id"] for one in await talk.ask("query-block-exports")}
+            for id in serving:
+                await talk.ask("block-export-del", {"id": id, "mode": "hard"})
+            await _gone(talk, serving)
 
     async def put_on_top(self, layer: str, below: str) -> None:
         """The empty `layer` takes all writes from now on, `below` none; no request is lost. Raises DriverError."""

@@ -11,7 +11,7 @@ import logging
 import os
 import pathlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
 import msgspec
@@ -37,19 +37,20 @@ from micronova.volume.driver import (
     check_spec,
     gib,
 )
+from micronova.volume.drivers import inspected
 from micronova.volume.drivers.file import foreign, host, reflink
 from micronova.volume.drivers.file.adopting import Adopting
 from micronova.volume.drivers.file.exports import Exports
 from micronova.volume.drivers.file.fronts import Fronts
 from micronova.volume.drivers.file.layers import Layers
-from micronova.volume.drivers.file.locks import Locks
 from micronova.volume.drivers.file.making import Making
 from micronova.volume.drivers.file.merging import Merging
 from micronova.volume.drivers.file.moments import Moments
 from micronova.volume.drivers.file.options import FileOptions, capabilities
 from micronova.volume.drivers.file.records import ExportRecord, Records, SnapshotRecord, VolumeRecord
-from micronova.volume.drivers.file.steps import in_thread, told
-from micronova.volume.drivers.file.watch import Watch
+from micronova.volume.drivers.locks import Locks
+from micronova.volume.drivers.steps import in_thread, told
+from micronova.volume.drivers.watch import Watch
 
 LOG = logging.getLogger(__name__)
 _FORGOTTEN = 24 * 3600
@@ -305,6 +306,18 @@ class FileVolumeDriver:
                 record = await self._moments.keep(spec)
             return _snapshot_facts(spec.name, record)
 
+    async def ensure_group_snapshot(self, specs: Sequence[SnapshotSpec]) -> Sequence[SnapshotFacts]:
+        for spec in specs:
+            check_name(spec.name)
+            check_name(spec.volume)
+        async with self._locks.held(*(spec.volume for spec in specs)):
+            found = [await in_thread(self._records.snapshots.find, spec.name) for spec in specs]
+            records = [one for one in found if one is not None]
+            if len(records) < len(specs):
+                await self._admit()
+                records = await self._moments.keep_together(specs)
+            return [_snapshot_facts(spec.name, one) for spec, one in zip(specs, records, strict=True)]
+
     async def remove_snapshot(self, spec: SnapshotSpec) -> None:
         check_name(spec.name)
         check_name(spec.volume)
@@ -324,7 +337,7 @@ class FileVolumeDriver:
     # -- copies
 
     async def copy_out(self, source: FromVolume | FromSnapshot, path: str, format: str) -> None:
-        if format not in foreign.FORMATS:
+        if format not in inspected.FORMATS:
             raise Rejected(f"volumes can't be copied to files of format {format[:20]!r}")
         volume = source.name if isinstance(source, FromVolume) else source.volume
         check_name(source.name)
@@ -339,7 +352,7 @@ class FileVolumeDriver:
         async with self._locks.held(name):
             record = await in_thread(self._records.volume, name)
             await self._refuse_exported(name)
-            if await in_thread(foreign.disk_size, pathlib.Path(path), format) > record.total:
+            if await in_thread(inspected.disk_size, pathlib.Path(path), format) > record.total:
                 raise Rejected("the file is larger than the volume", name=name)
             await self._admit()
             layer = await self._making.from_file(pathlib.Path(path), format, record.total)

@@ -4,17 +4,21 @@ The records are made before anything serves and go after nothing does any more. 
 what is written down, and only that, completes what was begun.
 """
 
+import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator, Collection
 
 from micronova.errors import DriverError
 from micronova.volume.driver import ExportSpec, NbdConnection
-from micronova.volume.drivers.file import fronts, process
+from micronova.volume.drivers import process
+from micronova.volume.drivers.file import fronts
 from micronova.volume.drivers.file.daemon import Place, VolumeDaemon
 from micronova.volume.drivers.file.fronts import Fronts
 from micronova.volume.drivers.file.layers import Layers
 from micronova.volume.drivers.file.records import ExportRecord, Records
-from micronova.volume.drivers.file.steps import in_thread
-from micronova.volume.drivers.file.watch import Watch
+from micronova.volume.drivers.steps import in_thread
+from micronova.volume.drivers.watch import Watch
 
 LOG = logging.getLogger(__name__)
 _DAEMON, _FRONT, _MODE = "chardev=volume-", "chardev=front-", ",mode=control"
@@ -127,6 +131,29 @@ class Exports:
         for one in exports.values():
             if not one.spec.local:
                 await self._start_front(one)
+
+    @contextlib.asynccontextmanager
+    async def held(self, volumes: Collection[str]) -> AsyncIterator[None]:
+        """Nothing is written to any of these volumes while the block lasts; their users wait, and miss nothing.
+
+        What a user had acknowledged before is done, what it had not it asks again afterwards. Raises DriverError.
+        """
+        try:
+            await asyncio.gather(*(self.daemon(volume).cut_off() for volume in volumes))
+            yield
+        finally:
+            await asyncio.gather(*(self._resume(volume) for volume in volumes))
+
+    async def _resume(self, volume: str) -> None:
+        """The volume's living daemon serves again what is written down. One that can't is started anew."""
+        layer = (await in_thread(self._records.volume, volume)).layer
+        try:
+            served = await self.daemon(volume).exported()
+            for id, one in (await in_thread(self._records.exports_of, volume)).items():
+                if id not in served:
+                    await self.daemon(volume).add_export(one.spec, layer)
+        except DriverError:
+            await self.serve(volume)
 
     async def recover(self) -> set[str]:
         """Daemons that nothing is written down of are ended; returns the volumes that have to be served."""

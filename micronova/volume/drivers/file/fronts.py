@@ -12,11 +12,12 @@ import socket
 
 from micronova.errors import DriverError, Rejected
 from micronova.volume.driver import ExportSpec, NbdConnection
-from micronova.volume.drivers.file import process, qmp
-from micronova.volume.drivers.file.daemon import Place
+from micronova.volume.drivers import process
+from micronova.volume.drivers.file import qmp
+from micronova.volume.drivers.file.daemon import BINARY, Place
 from micronova.volume.drivers.file.options import FileOptions
 from micronova.volume.drivers.file.records import ExportRecord
-from micronova.volume.drivers.file.steps import in_thread, told
+from micronova.volume.drivers.steps import in_thread, told
 
 KINDS = ("", "psk", "x509")
 _X509 = ("ca-cert.pem", "server-cert.pem", "server-key.pem")
@@ -69,7 +70,7 @@ class Fronts:
                 *("--nbd-server", f"addr.type=fd,addr.str={port},tls-creds=tls"),
                 *("--export", f"type=nbd,id=e,node-name=v,name={spec.id},writable={_on(not spec.read_only)}"),
             ]
-            argv = [*self._place.account.command(), process.BINARY, *words]
+            argv = [*self._place.account.command(), BINARY, *words]
             await process.spawn(argv, self._place.layers, (control, port), log)
         finally:
             for line in lines:

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 
 from micronova.errors import ConfigError, DriverError
-from micronova.volume.drivers.file.account import GUESTS, choose
+from micronova.volume.drivers.account import GUESTS, choose
 from micronova.volume.drivers.file.daemon import Place
 from micronova.volume.drivers.file.fronts import KINDS
 from micronova.volume.drivers.file.options import FileOptions

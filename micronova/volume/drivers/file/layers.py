@@ -13,10 +13,10 @@ import pathlib
 from micronova import command
 from micronova.clock import Clock
 from micronova.errors import DriverError, Rejected
+from micronova.volume.drivers.account import Account
 from micronova.volume.drivers.file import headers, reflink
-from micronova.volume.drivers.file.account import Account
-from micronova.volume.drivers.file.records import sync
-from micronova.volume.drivers.file.steps import in_thread, space_told
+from micronova.volume.drivers.shelf import sync
+from micronova.volume.drivers.steps import in_thread, space_told
 
 DEEPEST = 100
 """Layers on one another: QEMU opens them all."""

@@ -4,11 +4,12 @@ import pathlib
 
 from micronova.errors import DriverError, Rejected
 from micronova.volume.driver import GIB, Encryption, FromFile, FromSnapshot, FromVolume, VolumeSpec
-from micronova.volume.drivers.file import foreign, luks
+from micronova.volume.drivers import inspected, luks
+from micronova.volume.drivers.file import foreign
 from micronova.volume.drivers.file.layers import Layers
 from micronova.volume.drivers.file.moments import Moments
 from micronova.volume.drivers.file.records import Records, SnapshotRecord, VolumeRecord
-from micronova.volume.drivers.file.steps import in_thread
+from micronova.volume.drivers.steps import in_thread
 
 
 class Making:
@@ -30,7 +31,7 @@ class Making:
             luks.check(spec.encryption)
         if isinstance(spec.source, FromFile):
             path = pathlib.Path(spec.source.path)
-            own = await in_thread(foreign.disk_size, path, spec.source.format)
+            own = await in_thread(inspected.disk_size, path, spec.source.format)
             if own > size:
                 raise Rejected(f"the source is larger than {spec.size_gib} GiB", name=spec.name)
             if spec.encryption is not None:

@@ -14,7 +14,7 @@ from micronova.errors import DriverError
 from micronova.volume.drivers.file.exports import Exports
 from micronova.volume.drivers.file.layers import Layers
 from micronova.volume.drivers.file.records import Records
-from micronova.volume.drivers.file.steps import in_thread
+from micronova.volume.drivers.steps import in_thread
 
 LOG = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The data of one moment: layers that hold what a volume held then, whatever is written to it afterwards."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
@@ -9,10 +9,10 @@ from micronova.errors import Rejected
 from micronova.volume.driver import FromSnapshot, FromVolume, SnapshotSpec
 from micronova.volume.drivers.file.exports import Exports
 from micronova.volume.drivers.file.layers import Layers
-from micronova.volume.drivers.file.locks import Locks
 from micronova.volume.drivers.file.merging import Merging
 from micronova.volume.drivers.file.records import Records, SnapshotRecord, VolumeRecord
-from micronova.volume.drivers.file.steps import in_thread
+from micronova.volume.drivers.locks import Locks
+from micronova.volume.drivers.steps import in_thread
 
 
 class Moments:
@@ -70,11 +70,72 @@ class Moments:
             layer = await in_thread(self._layers.sharing, record.layer, record.total)
         else:
             layer = await self.seal(spec.volume)
+        return await self._put_snapshot(spec, layer)
+
+    async def _put_snapshot(self, spec: SnapshotSpec, layer: str) -> SnapshotRecord:
+        """The layer is known as this snapshot, the volume's latest."""
+        record = await in_thread(self._records.volume, spec.volume)
         others = await in_thread(self._records.snapshots_of, spec.volume)
         number = 1 + max((one.number for one in others.values()), default=0)
         made = SnapshotRecord(volume=spec.volume, layer=layer, size=record.size, header=record.header, number=number)
         await in_thread(self._records.snapshots.put, spec.name, made)
         return made
+
+    async def keep_together(self, specs: Sequence[SnapshotSpec]) -> list[SnapshotRecord]:
+        """All the snapshots are there, with the data of one moment, or none is. Raises NoSpace, Rejected, DriverError.
+
+        Those of an attempt that was given up are dropped first: they have the data of another moment.
+        """
+        for spec in specs:
+            await in_thread(self._records.volume, spec.volume)
+            if (stale := await in_thread(self._records.snapshots.find, spec.name)) is not None:
+                await self.drop(spec.name, stale)
+        layers = await self._still_together([spec.volume for spec in specs])
+        made: dict[str, SnapshotRecord] = {}
+        try:
+            for spec, layer in zip(specs, layers, strict=True):
+                made[spec.name] = await self._put_snapshot(spec, layer)
+        except BaseException:
+            for spec, layer in zip(specs, layers, strict=True):
+                await in_thread(self._records.snapshots.drop, spec.name)
+                await in_thread(self._merging.collect, layer)
+            raise
+        return list(made.values())
+
+    async def _still_together(self, volumes: Sequence[str]) -> list[str]:
+        """A layer of each volume with its data of one moment, which nobody writes to any more. Raises as `seal` does.
+
+        New layers are made ready before writes are held: holding them takes as long as a few short commands.
+        """
+        records = {volume: await in_thread(self._records.volume, volume) for volume in volumes}
+        in_use = [volume for volume in volumes if await in_thread(self._records.exports_of, volume)]
+        sharing = {volume for volume, record in records.items() if self._shares(record.layer)}
+        found = {volume: await self.seal(volume) for volume in volumes if volume not in sharing | set(in_use)}
+        for volume in in_use:
+            await self._exports.agree(volume)
+        fresh: dict[str, str] = {}
+        try:
+            for volume in in_use:
+                if volume not in sharing:
+                    fresh[volume] = await self._layers.on_top(records[volume].layer, records[volume].total)
+            async with self._exports.held(in_use):
+                for volume in sharing:
+                    record = records[volume]
+                    found[volume] = await in_thread(self._layers.sharing, record.layer, record.total)
+                for volume, layer in fresh.items():
+                    await self._switch(volume, layer)
+                    found[volume] = records[volume].layer
+        except BaseException:
+            for layer in (*fresh.values(), *(layer for volume, layer in found.items() if volume in sharing)):
+                await in_thread(self._merging.collect, layer)
+            raise
+        return [found[volume] for volume in volumes]
+
+    async def _switch(self, volume: str, layer: str) -> None:
+        """Writes go to this new layer, as is written down first (see `seal`)."""
+        record = await in_thread(self._records.volume, volume)
+        await in_thread(self._records.volumes.put, volume, msgspec.structs.replace(record, layer=layer))
+        await self._exports.daemon(volume).put_on_top(layer, record.layer)
 
     async def drop(self, name: str, record: SnapshotRecord) -> None:
         """The snapshot is gone; what only it needed too. Raises DriverError."""

@@ -59,4 +59,5 @@ def capabilities(options: FileOptions) -> Capabilities:
         remote=options.shared or bool(options.tls),
         shared=options.shared,
         adopt=True,
+        group_snapshot=here,
     )

@@ -20,13 +20,22 @@ async def in_thread(step: Callable[[*A], R], *args: *A) -> R:
 
     Raises what the step raises; OSError as NoSpace or DriverError.
     """
-    work = asyncio.ensure_future(asyncio.to_thread(partial(_told, step, *args)))
+    return await whole(asyncio.ensure_future(asyncio.to_thread(partial(_told, step, *args))))
+
+
+async def whole(work: asyncio.Future[R], *, patience: float | None = None) -> R:
+    """What the work returns. A caller that is cancelled goes when it is done, or cancelled after `patience` seconds.
+
+    Raises what the work raises.
+    """
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         while not work.done():
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([work])
+                await asyncio.wait([work], timeout=patience)
+                if patience is not None:
+                    work.cancel()
         if not work.cancelled():
             work.exception()
         raise

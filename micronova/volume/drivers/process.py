@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from micronova.errors import DriverError
 
-BINARY = "qemu-storage-daemon"
 _PROC = pathlib.Path("/proc")
 _BACKLOG = 64
 

@@ -11,8 +11,8 @@ import pathlib
 from collections.abc import Awaitable, Callable
 
 from micronova.errors import DriverError
-from micronova.volume.drivers.file import process
-from micronova.volume.drivers.file.steps import in_thread
+from micronova.volume.drivers import process
+from micronova.volume.drivers.steps import in_thread
 
 LOG = logging.getLogger(__name__)
 _PAUSES = (0, 1, 2, 5, 10, 20, 30)

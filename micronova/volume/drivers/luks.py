@@ -10,7 +10,7 @@ import struct
 from micronova import command
 from micronova.errors import DriverError, Rejected
 from micronova.volume.driver import Encryption
-from micronova.volume.drivers.file.steps import in_thread, space_told
+from micronova.volume.drivers.steps import in_thread, space_told
 
 MAGIC = b"LUKS\xba\xbe\x00\x01"
 _PAYLOAD_AT = 104
