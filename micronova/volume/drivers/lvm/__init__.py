@@ -1,0 +1,1 @@
+"""Volumes as thin logical volumes of this host, exported by iSCSI."""
