@@ -1,4 +1,4 @@
-"""What test_lvm_volumes.py runs in a machine whose kernel has thin pools: the conformance kit, and what only LVM shows.
+"""What test_nested.py runs in a machine whose kernel has thin pools: the conformance kit, and what only LVM shows.
 
 Prints a line "ok NAME" for each test that passed, "skipped NAME" or "failed NAME" for the others.
 """
@@ -192,7 +192,3 @@ def calls() -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
 def main() -> None:
     prepare()
     asyncio.run(kit())
-
-
-if __name__ == "__main__":
-    main()

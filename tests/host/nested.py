@@ -1,4 +1,4 @@
-"""A machine with a Debian kernel in which Python runs: for what the kernel below the tests may not have.
+"""A machine with a Debian kernel in which Python scripts run: for what the kernel below the tests may not have.
 
 The machine gets the files of this one that a Python script loads, at the same places, and kernel modules of the
 package; nothing is installed, here or there.
@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,11 @@ from micronova.guestimage.cpio import Archive
 
 NEEDED = ("qemu-system-x86_64", "apt-get", "dpkg-deb", "ldd")
 LIBRARIES = ("libnftables.so.1",)
-BOOT_SECONDS = 500
+RUNNER = Path(__file__).with_name("nested_runner.py")
+BOOT_SECONDS = 800
 _NEEDS = re.compile(rb"\0depends=([^\0]*)\0")
 _LOADED = """
-import sys, encodings.idna, {name}
+import sys, encodings.idna, {names}
 print(*(module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)), sep="\\n")
 """
 _INIT = """#!/bin/busybox sh
@@ -38,8 +39,7 @@ mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
 for name in $(cat /modules); do insmod /modules.d/$name.ko || echo "MISSING $name"; done
 ip link set lo up
 export PYTHONHOME={home} PYTHONPATH={path} PYTHONDONTWRITEBYTECODE=1
-{python} {script} 2>&1
-echo "ENDED $?"
+{python} {runner} {names} 2>&1
 poweroff -f
 """
 
@@ -59,13 +59,16 @@ class Machine:
         self._archive.file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
         self._archive.file("etc/resolv.conf", b"")
 
-    def runs(self, script: Path, *, modules: tuple[str, ...], later: tuple[str, ...], commands: Iterable[str]) -> str:
-        """What the script prints in a machine that loaded `modules`.
+    def runs(
+        self, names: Sequence[str], *, modules: Iterable[str], later: Iterable[str], commands: Iterable[str]
+    ) -> dict[str, str]:
+        """What `main` of each of these modules of this folder prints in a machine that loaded kernel `modules`.
 
-        Those of `later` are at hand in /modules.d, and in which order to load them stands in /later.
+        Those of `later` are at hand in /modules.d, and in which order to load them stands in /later. What was printed
+        by one whose `main` came to its end ends with "ENDED 0".
         """
-        self._add_python(script)
-        for name in commands:
+        self._add_python(names)
+        for name in dict.fromkeys(commands):
             self._program(shutil.which(name) or pytest.skip(f"needs the command {name}"))
         for name in LIBRARIES:
             self._program(_library(name))
@@ -73,23 +76,25 @@ class Machine:
         self._archive.link("bin/busybox", busybox)
         self._program(busybox)
         kernel = asyncio.run(self._add_kernel(modules, later))
-        self._archive.file("init", self._init(script).encode(), 0o755)
+        self._archive.file("init", self._init(names).encode(), 0o755)
         self._archive.write(self._folder / "initrd")
-        return self._boot(kernel)
+        console = self._boot(kernel)
+        return {name: console.partition(f"BEGIN {name}")[2].partition("BEGIN ")[0] or console for name in names}
 
-    def _init(self, script: Path) -> str:
-        path = ":".join(dict.fromkeys([str(script.parent), *(word for word in sys.path if word)]))
-        return _INIT.format(home=sys.base_prefix, path=path, python=os.path.realpath(sys.executable), script=script)
+    def _init(self, names: Sequence[str]) -> str:
+        path = ":".join(dict.fromkeys([str(RUNNER.parent), *(word for word in sys.path if word)]))
+        python = os.path.realpath(sys.executable)
+        return _INIT.format(home=sys.base_prefix, path=path, python=python, runner=RUNNER, names=" ".join(names))
 
-    def _add_python(self, script: Path) -> None:
-        environment = {**os.environ, "PYTHONPATH": ":".join([str(script.parent), *sys.path])}
-        argv = [sys.executable, "-c", _LOADED.format(name=script.stem)]
+    def _add_python(self, names: Sequence[str]) -> None:
+        environment = {**os.environ, "PYTHONPATH": ":".join([str(RUNNER.parent), *sys.path])}
+        argv = [sys.executable, "-c", _LOADED.format(names=", ".join(names))]
         told = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True, env=environment).stdout
         standard = Path(sysconfig.get_path("stdlib"))
         files = [Path(line) for line in told.split("\n") if line.startswith("/")]
         files += [path for name in ("encodings", "lib-dynload") for path in (standard / name).glob("*")]
         self._program(os.path.realpath(sys.executable))
-        self._file(script)
+        self._file(RUNNER)
         for path in files:
             if ".so" in path.suffixes:
                 self._program(str(path))
@@ -122,7 +127,7 @@ class Machine:
             self._known.add(str(path))
             self._archive.file(str(path).lstrip("/"), path.read_bytes(), mode)
 
-    async def _add_kernel(self, modules: tuple[str, ...], later: tuple[str, ...]) -> Path:
+    async def _add_kernel(self, modules: Iterable[str], later: Iterable[str]) -> Path:
         debs, tree = self._folder / "debs", self._folder / "tree"
         debs.mkdir()
         tree.mkdir()
@@ -152,7 +157,7 @@ class Machine:
             "-cpu",
             "max",
             "-m",
-            "640",
+            "768",
             "-smp",
             "1",
             "-nodefaults",

@@ -269,7 +269,7 @@ def need(strategy: str, driver: str) -> None:
     if (strategy, driver) == ("vlan", "linux"):
         made = subprocess.run(["ip", "link", "add", "link", "lo", "name", "v1", "type", "vlan", "id", "1"], check=False)
         if made.returncode != 0:
-            pytest.skip("this kernel has no VLAN interfaces: nested, they are in test_linux_vlan.py")
+            pytest.skip("this kernel has no VLAN interfaces: nested, they are in test_nested.py")
         sh("ip", "link", "delete", "v1")
 
 

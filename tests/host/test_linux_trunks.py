@@ -1,14 +1,11 @@
-"""Trunk ports of the Linux network driver: tagged frames of one guest are other ports' own, where the kernel can."""
+"""Trunk ports of the Linux network driver: refused where they can't be. Where the kernel can: test_nested.py."""
 
 import subprocess
-from pathlib import Path
 
 import msgspec
 import pytest
 from linux_guests import network, plug, port
-from nested import Machine
 from netlab import Lab, sh
-from test_linux_vlan import COMMANDS, MODULES
 
 from micronova.errors import DriverError, Rejected
 from micronova.network.driver import ParentSpec, PortSpec
@@ -29,18 +26,6 @@ def kernel_has_vlans() -> bool:
 def carried(parent: PortSpec, vlan: int = 5) -> PortSpec:
     base = msgspec.structs.replace(port("c", 13, on="net-b"), ips=("10.8.0.13",), leases=())
     return msgspec.structs.replace(base, parent=ParentSpec(port_id=parent.id, device=parent.device, vlan=vlan))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_port_carries_others_where_the_kernel_has_vlans(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("trunk_guest.py")
-
-    told = Machine(tmp_path).runs(script, modules=(*MODULES, "8021q"), later=(), commands=COMMANDS)
-
-    names = [line.split()[1] for line in told.splitlines() if line.startswith("ok ")]
-    assert ["tagged", "dropped", "removed"] == names, told
-    assert "ENDED 0" in told, told
 
 
 async def test_a_kernel_without_vlans_says_so_and_keeps_no_trace(lab: Lab, driver: LinuxNetworkDriver) -> None:

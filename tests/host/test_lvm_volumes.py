@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from lvm_files import POOL, FileGroup, Killed, own_address
-from nested import Machine
 from volume_user import use
 
 from micronova.clock import SystemClock
@@ -28,7 +27,6 @@ from micronova.volume.drivers.lvm.holdings import HALF, OURS
 from micronova.volume.drivers.lvm.options import LvmOptions
 
 COMMANDS = ("lvm", "tgtd", "qemu-img", "setpriv", "setsid", "env", "sh")
-MODULES = ("loop", "dm_mod", "dm_thin_pool")
 
 pytestmark = [
     pytest.mark.host,
@@ -37,19 +35,6 @@ pytestmark = [
 ]
 
 ONE, EXPORT, SNAPSHOT = volume_spec(1).name, export_spec(1, 1), snapshot_spec(1, 1)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_thin_pools_keep_the_contract(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("lvm_guest.py")
-
-    told = Machine(tmp_path).runs(script, modules=MODULES, later=(), commands=COMMANDS)
-
-    lines = told.splitlines()
-    assert [] == [line for line in lines if line.startswith(("failed ", "skipped "))], told
-    assert "ENDED 0" in told, told
-    assert 3 <= len([line for line in lines if line.startswith("ok ")]), told
 
 
 @pytest.fixture

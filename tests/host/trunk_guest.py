@@ -1,4 +1,4 @@
-"""What test_linux_trunks.py runs in a machine whose kernel has VLAN interfaces: a guest whose port carries others.
+"""What test_nested.py runs in a machine whose kernel has VLAN interfaces: a guest whose port carries others.
 
 Prints a line "ok NAME" for each check that held.
 """
@@ -84,7 +84,7 @@ async def a_tag_is_changed_and_taken_off(lab: Lab, driver: LinuxNetworkDriver) -
     print("ok removed", flush=True)
 
 
-async def main() -> None:
+async def check() -> None:
     with tempfile.TemporaryDirectory() as folder, Lab(Path(folder)).running() as lab:
         driver = LinuxNetworkDriver(Path(folder) / "network", SystemClock())
         await driver.init_host()
@@ -98,5 +98,5 @@ async def main() -> None:
             await driver.erase()
 
 
-if __name__ == "__main__":
-    asyncio.run(main())
+def main() -> None:
+    asyncio.run(check())

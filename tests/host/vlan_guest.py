@@ -1,4 +1,4 @@
-"""What test_linux_vlan.py runs in a machine whose kernel has VLANs: two hosts, joined by a wire that carries them.
+"""What test_nested.py runs in a machine whose kernel has VLANs: two hosts, joined by a wire that carries them.
 
 Prints a line "ok NAME" for each check that held.
 """
@@ -117,7 +117,3 @@ def main() -> None:
         sh("insmod", f"/modules.d/{name}.ko")
     print("with VLAN interfaces", flush=True)
     asyncio.run(check(*every, a_vlan_in_use_is_told, addresses=True))
-
-
-if __name__ == "__main__":
-    main()
