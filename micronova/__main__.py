@@ -129,7 +129,7 @@ def task() -> None:
 @task.command("list")
 @state_option
 @json_option
-@click.option("--all", "everything", is_flag=True, help="Finished ones too.")
+@click.option("--all", "everything", is_flag=True, help="All that are finished, not only the latest.")
 def task_list(state: str | None, as_json: bool, everything: bool) -> None:
     """Tasks that are not finished, and the latest that are."""
     from micronova.cli.look import task_list as run
@@ -153,7 +153,7 @@ def task_show(id: str, state: str | None, as_json: bool) -> None:
 @state_option
 @json_option
 def log(resource: str, state: str | None, as_json: bool) -> None:
-    """Every change of RESOURCE (an id, or a server's name): when, who, why."""
+    """Every change of RESOURCE (an id, or a server's, volume's or network's name): when, who, why."""
     from micronova.cli.look import log as run
 
     run(resource, state, as_json)

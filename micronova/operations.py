@@ -82,7 +82,7 @@ class Operations:
         about = [f"{one['host']}: {one['what']}" for one in await self.audit(ctx) if id in one["what"].split()]
         if about:
             return f"{id} is nobody's, and what nobody here made is left alone: {'; '.join(about)}"
-        return f"there is no server, volume, snapshot, attachment, backup, port or network {id}"
+        return f"there is no server, volume, snapshot, attachment, backup, port or network with the id {id}"
 
     async def _cured(self, ctx: Context, examiner: Examiner, finding: Finding) -> Ailment:
         if not finding.action:

@@ -39,7 +39,7 @@ class Plugins:
         """The class a name stands for. Raises ConfigError naming the option and what there is, or why it can't load."""
         point = self._groups.get(group, {}).get(name)
         if point is None:
-            there = ", ".join(self.names(group)) or "none"
+            there = ", ".join(self.names(group)) or "none; after an update of micronova, run script/bootstrap again"
             raise ConfigError(f"configuration: {option}: there is no {name!r} in {group}; installed: {there}")
         try:
             return point.load()

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 UNDO_TRIES = 8
 LONGEST_PAUSE = 30.0
+SHORTEST_LOOK, LONGEST_LOOK = 0.05, 1.0
+"""Seconds between looks while a task waits for another of its resource: longer each time nothing begins or ends."""
 
 
 class Lost(Exception):
@@ -48,6 +50,7 @@ class Runner:
         self._wake = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.Task[None] | None = None
+        self._patience = SHORTEST_LOOK
 
     def nudge(self) -> None:
         """Look for work soon."""
@@ -114,18 +117,25 @@ class Runner:
         moment = await self._db.read(partial(tasks.next_run, topics=self._topics, host=self._lease.host))
         if moment is None or free <= 0:
             return None
-        return max(0.05, (moment - self._clock.now()).total_seconds())
+        left = (moment - self._clock.now()).total_seconds()
+        if left > 0:
+            return max(SHORTEST_LOOK, left)
+        # It waits for an earlier task of its resource: when one of this host ends, that wakes us.
+        self._patience = min(LONGEST_LOOK, 2 * self._patience)
+        return self._patience
 
     def _anything(self, tx: Tx) -> bool:
         return tx.count(Task, topic=self._topics, open=True) > 0
 
     def _begin(self, task: Task) -> None:
+        self._patience = SHORTEST_LOOK
         job = asyncio.create_task(self._job(task), name=f"task {task.method} {task.resource}")
         self._running[task.id] = job
         job.add_done_callback(partial(self._ended, task.id))
 
     def _ended(self, id: str, job: "asyncio.Task[None]") -> None:
         self._running.pop(id, None)
+        self._patience = SHORTEST_LOOK
         self._wake.set()
         if not job.cancelled() and job.exception() is not None:
             LOG.error("task %s: its record could not be written", id, exc_info=job.exception())

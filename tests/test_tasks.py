@@ -32,13 +32,23 @@ def ctx(runtime):
 
 @asynccontextmanager
 async def serving(runtime, host="h1"):
+    async with serving_with(runtime, host) as (manager, _):
+        yield manager
+
+
+@asynccontextmanager
+async def serving_with(runtime, host="h1"):
     manager = WidgetManager(runtime, host)
     service = Service(runtime, [manager], host)
     await service.start()
     try:
-        yield manager
+        yield manager, service
     finally:
         await service.stop()
+
+
+async def _did(manager, name):
+    return name in manager.did
 
 
 async def task_of(runtime, widget, method="build"):
@@ -62,6 +72,24 @@ async def test_a_recorded_task_goes_through_its_steps_and_is_done(runtime, ctx):
     assert "done" == task.state
     assert [("cut", "done"), ("paint", "done")] == [(step.name, step.state) for step in task.log]
     assert "available" == (await manager.get(widget.id)).status
+
+
+async def test_a_task_that_waits_for_another_is_looked_for_more_and_more_seldom_until_that_ends(ctx):
+    runtime = ground(Widget, tasks__sweep_seconds=60)
+    await runtime.bus.start()
+    async with serving_with(runtime) as (manager, service):
+        manager.hold["build"] = asyncio.Event()
+        widget = await manager.create(ctx, "h1")
+        await eventually(lambda: _did(manager, "build"))
+        await runtime.db.write(lambda tx: manager.on("h1").destroy_later.record(tx, ctx, widget.id), ctx, why="next")
+        pauses = [await service.runner._look() for _ in range(7)]
+        manager.hold.pop("build").set()
+        await closed(runtime, widget, "destroy_later")
+    await runtime.bus.stop()
+
+    assert sorted(pauses) == pauses
+    assert pauses[0] < 0.3
+    assert 1.0 == pauses[-1]
 
 
 async def test_the_record_commits_with_the_row_or_not_at_all(runtime, ctx):

@@ -77,6 +77,10 @@ class WidgetManager(Manager):
         await self.touch("destroy")
         await self.db.write(lambda tx: tx.delete(tx.get(Widget, id)), ctx, why="asked for")
 
+    @task(deadline=60, resource="widget")
+    async def destroy_later(self, ctx: Context, id: str) -> None:
+        await self.destroy(ctx, id)
+
     async def cut(self, ctx: Context, id: str) -> None:
         await self.touch("cut")
 

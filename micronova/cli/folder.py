@@ -42,8 +42,8 @@ class StateFolder:
         except BlockingIOError:
             lock.close()
             raise ConfigError(
-                f"a cloud already runs on {self.path} (process {self.pid()}); `micronova status` shows it, "
-                "`micronova down` stops it"
+                f"a cloud already runs on {self.path} (process {self.pid()}); "
+                f"`micronova status --state {self.path}` shows it, `micronova down --state {self.path}` stops it"
             ) from None
         lock.seek(0)
         lock.truncate()

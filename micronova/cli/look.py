@@ -55,6 +55,7 @@ def status(state: str | None, as_json: bool) -> None:
     cloud = _cloud(state)
     pid = StateFolder(cloud.config.state).pid()
     down_seconds = cloud.config.options.service.down_seconds
+    may_live = pid is not None or not cloud.config.options.bus.url.startswith("memory:")
 
     def read(tx: Tx) -> dict[str, Any]:
         rows = heartbeat.services(tx)
@@ -67,12 +68,13 @@ def status(state: str | None, as_json: bool) -> None:
                 {
                     "topic": row.topic,
                     "host": row.host,
-                    "up": heartbeat.is_up(row, tx.now, down_seconds),
+                    "up": may_live and heartbeat.is_up(row, tx.now, down_seconds),
                     "seen_at": iso(row.seen_at),
                 }
                 for row in rows
             ],
             "servers": servers,
+            "volumes": cloud.volume.count_by_status(tx),
             "open_tasks": tx.count(Task, open=True),
             "troubles": cloud.network.troubles(tx),
         }
@@ -81,15 +83,21 @@ def status(state: str | None, as_json: bool) -> None:
 
     def lines() -> list[str]:
         where = f"runs as process {found['pid']} at {found['url']}" if found["running"] else "does not run"
-        servers = ", ".join(f"{count} {name}" for name, count in sorted(found["servers"].items())) or "none"
-        told = [f"the cloud in {cloud.config.state} {where}", f"servers: {servers}"]
+        told = [f"the cloud in {cloud.config.state} {where}"]
+        told += [f"{noun}: {_counted(found[noun])}" for noun in ("servers", "volumes")]
         told.append(f"open tasks: {found['open_tasks']}")
+        topic, host = (max((len(one[key]) for one in found["services"]), default=0) for key in ("topic", "host"))
         for one in found["services"]:
-            told.append(f"  {one['topic']:<10} {one['host']:<24} {'up' if one['up'] else 'down':<5} {one['seen_at']}")
+            state = "up" if one["up"] else "down"
+            told.append(f"  {one['topic']:<{topic}}  {one['host']:<{host}}  {state:<4}  {one['seen_at']}")
         told += [one if one.startswith(about) else f"{about}: {one}" for about, one in found["troubles"].items()]
         return told
 
     _print(as_json, found, lines)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none"
 
 
 def _url(loaded: Config) -> str:
@@ -189,12 +197,13 @@ def log(resource: str, state: str | None, as_json: bool) -> None:
         found = tx.find(Entry, row_id=resource, order=(("seq", True),))
         if found:
             return found
-        named = [*cloud.compute.ids_by_name(tx, resource), *cloud.network.ids_by_name(tx, resource)]
+        rooms = (cloud.compute, cloud.network, cloud.volume)
+        named = [id for room in rooms for id in room.ids_by_name(tx, resource)]
         return tx.find(Entry, row_id=named, order=(("seq", True),)) if named else []
 
     entries = asyncio.run(cloud.db.read(read))
     if not entries:
-        raise NotFound(f"nothing called {resource} was ever changed here")
+        raise NotFound(f"nothing with the id {resource}, and no server, volume or network called so, was ever changed")
 
     def lines() -> list[str]:
         return [line for entry in entries for line in _entry_lines(entry)]
@@ -203,7 +212,8 @@ def log(resource: str, state: str | None, as_json: bool) -> None:
 
 
 def _entry_lines(entry: Entry) -> list[str]:
-    head = f"{entry.at:%Y-%m-%d %H:%M:%S.%f} {entry.table_name} {entry.op}: {entry.why} ({entry.request_id})"
+    who = f", user {entry.user_id}" if entry.user_id else ""
+    head = f"{entry.at:%Y-%m-%dT%H:%M:%S.%fZ} {entry.table_name} {entry.op}: {entry.why} ({entry.request_id}{who})"
     if entry.op != "change":
         return [head]
     return [head, *(f"    {name}: {_short(entry.before.get(name))} -> {_short(v)}" for name, v in entry.after.items())]

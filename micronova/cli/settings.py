@@ -68,7 +68,8 @@ def recorded(state: str | None) -> Config:
     try:
         kept = msgspec.json.decode((folder / RECORD).read_bytes(), type=Record)
     except OSError as err:
-        raise ConfigError(f"there is no cloud in {folder}; `micronova up --state {folder}` makes one") from err
+        hint = f"`micronova up --state {folder}` makes one, --state DIR names one elsewhere"
+        raise ConfigError(f"there is no cloud in {folder}; {hint}") from err
     except msgspec.DecodeError as err:
         raise ConfigError(f"{folder / RECORD} is damaged: {err}") from err
     flags = dict(config.flat(kept.options))

@@ -17,7 +17,7 @@ BUSES = (VIRTIO, SCSI)
 KNOWN_BUSES = ("fdc", "ide", "sata", "scsi", "usb", "virtio", "xen", "lxc", "uml", "nvme", "none")
 """Every bus that the API has words for (Compute API reference, `disk_bus`)."""
 _PREFIXES = {VIRTIO: "/dev/vd", SCSI: "/dev/sd"}
-_DEVICE = re.compile(r"(/dev/x?[a-z]?d?)([a-z]+)[0-9]*")
+_DEVICE = re.compile(r"(/dev/x?[a-z]?d?)([a-z]{1,2})[0-9]*")
 ROOT_DEVICE = "/dev/vda"
 _THROTTLES: Mapping[str, str] = {
     "total_bytes_sec": "bps-total",

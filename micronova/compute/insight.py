@@ -12,7 +12,7 @@ from micronova.compute.flavors import ensure_default_flavors
 from micronova.context import Context
 from micronova.db import Tx
 from micronova.db.journal import Entry
-from micronova.errors import NotFound
+from micronova.errors import Conflict, NotFound
 from micronova.manager import remote
 from micronova.tasks import Task
 from micronova.volume.servers import SeenDisk
@@ -44,27 +44,22 @@ class Insights(ComputeBase):
         return counts
 
     def ids_by_name(self, tx: Tx, name: str) -> list[str]:
-        """Ids of servers called `name`, those that are gone included."""
+        """Ids of servers called `name`, those that are gone included: these behind, the latest last."""
         alive = [server.id for server in tx.find(Server, name=name)]
-        gone = [entry.row_id for entry in tx.find(Entry, table_name=Server.TABLE, op="delete") if _named(entry, name)]
-        return [*alive, *gone]
+        removed = tx.find(Entry, table_name=Server.TABLE, op="delete", order=(("seq", True),))
+        return [*alive, *(entry.row_id for entry in removed if _named(entry, name))]
 
     async def explain(self, ctx: Context, name_or_id: str) -> dict[str, Any]:
         """Why a server is where it is or is not: its state, fault, decisions and tasks; `lines` tell it to a person.
 
-        Raises NotFound when there was never such a server.
+        Raises NotFound when there was never such a server, Conflict when several have the name.
         """
 
         def read(tx: Tx) -> tuple[Server | None, str, list[Task]]:
-            server = tx.first(Server, id=name_or_id) or tx.first(Server, name=name_or_id)
-            ids = [server.id] if server else [name_or_id, *self.ids_by_name(tx, name_or_id)]
-            tasks = [task for id in ids for task in tx.find(Task, resource=f"server:{id}", order=(("seq", True),))]
-            id = server.id if server else next((task.resource.partition(":")[2] for task in tasks), "")
-            return server, id, [task for task in tasks if task.resource == f"server:{id}"]
+            id = self._meant(tx, name_or_id)
+            return tx.first(Server, id=id), id, tx.find(Task, resource=f"server:{id}", order=(("seq", True),))
 
         server, id, tasks = await self.db.read(read)
-        if not id:
-            raise NotFound(f"There is no server {name_or_id}, and there was none.")
         try:
             decided = await self.scheduler.explain(ctx, id)
         except NotFound:
@@ -76,6 +71,20 @@ class Insights(ComputeBase):
             "tasks": [{"id": t.id, "method": t.method, "state": t.state, "error": t.error} for t in tasks],
             "lines": [*_tell(server, id), *decided.splitlines(), *(_tell_task(task) for task in tasks)],
         }
+
+    def _meant(self, tx: Tx, name_or_id: str) -> str:
+        """The id of the server called so, or of the latest that was. Raises NotFound, Conflict when several are."""
+        if tx.first(Server, id=name_or_id) is not None:
+            return name_or_id
+        having = [server.id for server in tx.find(Server, name=name_or_id, order=(("id", True),))]
+        if len(having) > 1:
+            raise Conflict(f"{name_or_id} means several servers, name one: {', '.join(having)}")
+        known = tx.count(Entry, table_name=Server.TABLE, row_id=name_or_id)
+        known = known or tx.count(Task, resource=f"server:{name_or_id}")
+        named = [name_or_id] if known else self.ids_by_name(tx, name_or_id)
+        if not named:
+            raise NotFound(f"There is no server {name_or_id}, and there was none.")
+        return named[-1]
 
     @remote(wait=30)
     async def audit(self, ctx: Context) -> list[str]:

@@ -45,7 +45,7 @@ class Users(NetworkUsers, VolumeUsers):
     def __init__(self, world: World, dice: Dice) -> None:
         super().__init__(world, dice)
         self._image_id = ""
-        self._fond = dice.happens(0.4)
+        self._fond = dice.happens(0.33)
         """Whether these users care for volumes more than for anything else, and do more at once."""
         fondness = 4 if self._fond else 1
         self._habits: list[Habit] = [
@@ -98,7 +98,7 @@ class Users(NetworkUsers, VolumeUsers):
             pairs.append((ctx, servers[0], volume))
         await asyncio.sleep(MOVING)
         for ctx, server, volume in pairs:
-            await self._finish("moving in", partial(_attach, ctx=ctx, server=server, volume=volume))
+            self._ask(ctx, "moves in", partial(_attach, ctx=ctx, server=server, volume=volume))
         await asyncio.sleep(MOVING)
 
     async def act(self) -> None:

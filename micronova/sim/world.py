@@ -107,7 +107,10 @@ FLAGS: dict[str, Any] = {
     "quota.backups": 3,
     "quota.backup_gigabytes": 6,
     "quota.volume_groups": 2,
-    "volume.attach_seconds": 700,
+    "volume.attach_seconds": 320,
+    # seldom, because each costs time that another seed could have
+    "service.report_seconds": 15,
+    "tasks.sweep_seconds": 8,
     **{f"volume.backends.{name}.{option}": value for name in BACKENDS for option, value in BACKEND.items()},
 }
 

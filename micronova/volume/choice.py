@@ -104,6 +104,10 @@ def _missed(name: str, wanted: Wanted, pool: Candidate) -> str:
             return f"{pool.id} has {key} {fact(pool.facts, key)}, not {wanted.specs[key]}"
         case "zone":
             return f"{pool.id} is in {pool.zone}, not {wanted.zone}"
+        case "alive":
+            return f"{pool.id} does not answer"
+        case "enabled":
+            return f"{pool.id} is disabled"
     return pool.id
 
 

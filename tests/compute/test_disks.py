@@ -24,6 +24,8 @@ def test_a_name_is_given_once() -> None:
         disks.choose_device(["/dev/vda", "/dev/vdb"], "/dev/sdb", disks.VIRTIO)
     with pytest.raises(BadRequest):
         disks.choose_device([], "/dev/../x", disks.VIRTIO)
+    with pytest.raises(BadRequest, match=r"device path \(/dev/banana\) is invalid"):
+        disks.choose_device([], "/dev/banana", disks.VIRTIO)
 
 
 def test_the_disk_that_boots_is_the_first_wherever_it_stands() -> None:

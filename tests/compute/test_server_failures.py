@@ -3,11 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from compute.server_world import CTX, ServerWorld
 
 from micronova.compute import states
 from micronova.db import Tx
-from micronova.errors import NoSpace, Rejected
+from micronova.errors import Conflict, NoSpace, Rejected
 
 
 async def test_a_refused_build_is_told_in_the_row(cloud: ServerWorld) -> None:
@@ -61,6 +62,29 @@ async def test_no_host_is_told_with_numbers(small: ServerWorld) -> None:
     assert any(character.isdigit() for character in shown["fault"]["message"])
     assert 500 == shown["fault"]["code"]
     assert 204 == (await small.ask(f"DELETE /servers/{id}")).status
+
+
+async def test_a_server_that_no_host_took_is_explained_after_it_is_gone(small: ServerWorld) -> None:
+    await small.boot(flavorRef="1")
+    await small.boot(flavorRef="1")
+    said = await small.ask("POST /servers", small.body(flavorRef="2", name="big"))
+    id = said.body["server"]["id"]
+    await small.until(id, "ERROR")
+    await small.ask(f"DELETE /servers/{id}")
+
+    by_name = await small.compute.explain(CTX, "big")
+    by_id = await small.compute.explain(CTX, id)
+
+    assert f"server {id} is gone" == by_name["lines"][0]
+    assert by_name["lines"] == by_id["lines"]
+    assert "short" in by_name["decisions"]
+
+
+async def test_why_asks_which_server_when_several_have_the_name(cloud: ServerWorld) -> None:
+    ids = sorted([await cloud.boot(name="twin"), await cloud.boot(name="twin")])
+
+    with pytest.raises(Conflict, match=f"twin means several servers, name one: {ids[0]}, {ids[1]}"):
+        await cloud.compute.explain(CTX, "twin")
 
 
 async def test_a_crashed_guest_is_shut_off(cloud: ServerWorld) -> None:

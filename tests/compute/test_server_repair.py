@@ -60,7 +60,8 @@ async def test_a_server_that_is_well_has_nothing_to_be_said_of_it(cloud: ServerW
 
 async def test_nobody_knows_a_stranger(cloud: ServerWorld) -> None:
     with pytest.raises(
-        NotFound, match=f"there is no server, volume, snapshot, attachment, backup, port or network {NOBODY}"
+        NotFound,
+        match=f"there is no server, volume, snapshot, attachment, backup, port or network with the id {NOBODY}",
     ):
         await repair(cloud, NOBODY)
 

@@ -120,7 +120,9 @@ def test_why_and_repair_tell_of_a_volume_and_repair_mends_it(victim: Victim) -> 
     assert f"is extending, and no task sees to that\n     repair would say that it is {status}\n" in told.stdout
     assert mended.stdout.endswith(f"     done: say that it is {status}\n")
     assert well.stdout.endswith(": rows, tasks and hosts agree, there is nothing to repair\n")
-    said = f"micronova: there is no server, volume, snapshot, attachment, backup, port or network {nobody}\n"
+    said = (
+        f"micronova: there is no server, volume, snapshot, attachment, backup, port or network with the id {nobody}\n"
+    )
     assert (1, "", said) == (unknown.returncode, unknown.stdout, unknown.stderr)
 
 

@@ -36,8 +36,8 @@ def test_thin_pools_promise_more_than_they_have_thick_ones_do_not():
     [
         ({"size_gib": 200}, {}, "room: a lacks 100.0 GiB"),
         ({"zone": "other"}, {}, "zone: a is in z, not other"),
-        ({}, {"alive": False}, "alive: a"),
-        ({}, {"enabled": False}, "enabled: a"),
+        ({}, {"alive": False}, "alive: a does not answer"),
+        ({}, {"enabled": False}, "enabled: a is disabled"),
         ({"only": ("b",)}, {}, "asked for: a"),
         ({"never": ("a",)}, {}, "asked for: a"),
         ({"specs": {"kind": "ssd"}}, {"facts": {"kind": "hdd"}}, "extra specs: a has kind hdd, not ssd"),

@@ -25,6 +25,7 @@ ACTIONS: Mapping[str, str] = {
     "unplug_interface": "detach_interface",
     "plug_volume": "attach_volume",
     "unplug_volume": "detach_volume",
+    "exchange_disk": "swap_volume",
     "rebuild_guest": "rebuild",
 }
 """A task's name to the action's."""

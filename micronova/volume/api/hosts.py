@@ -259,7 +259,7 @@ def _capabilities(view: PoolView) -> dict[str, Any]:
     properties = {
         name: {
             "title": name.replace("_", " ").capitalize(),
-            "description": f"Whether it can: {value}.",
+            "description": "This back end can do it." if value else "This back end can not do it.",
             "type": "boolean",
         }
         for name, value in words.items()
