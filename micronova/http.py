@@ -134,6 +134,9 @@ def decode(raw: bytes, kind: type[T]) -> T:
 def explain(err: msgspec.ValidationError) -> str:
     """msgspec's sentence with the path of the field in front: `server.name: Expected str, got int`."""
     sentence, _, path = str(err).partition(" - at `$")
+    if "matching regex" in sentence and "(?!\\\\s)" in sentence:
+        # The pattern of names: it says nothing to who typed a blank.
+        sentence = "It must be printable characters, and can not start or end with whitespace."
     path = path.rstrip("`").removeprefix(".")
     return f"{path}: {sentence}" if path else sentence
 

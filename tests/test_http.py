@@ -1,21 +1,26 @@
 """HTTP without a socket: tokens, bodies, versions, errors, paths."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import falcon.testing
 import msgspec
 import pytest
 
 from micronova.clock import SystemClock
+from micronova.compute.inputs import NAME
 from micronova.context import Context
 from micronova.errors import BadRequest, Conflict, Error, Forbidden, NotFound, Unauthorized
-from micronova.http import Answer, Api, Front, Route, decode
+from micronova.http import Answer, Api, Front, Route, decode, explain
 from micronova.microversion import Microversions
 
 
 class Name(msgspec.Struct, forbid_unknown_fields=True):
     name: str
+
+
+class Named(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(pattern=NAME)]
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -235,3 +240,10 @@ def test_an_error_names_its_type():
     assert "Conflict" == Conflict("x").type
     assert "PortInUse" == Conflict("x", type="PortInUse").type
     assert "Error" == Error("x").type
+
+
+def test_a_name_that_can_not_be_is_told_without_its_pattern():
+    with pytest.raises(msgspec.ValidationError) as told:
+        msgspec.json.decode(b'{"name": " blank"}', type=Named)
+
+    assert "name: It must be printable characters, and can not start or end with whitespace." == explain(told.value)
