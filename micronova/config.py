@@ -9,7 +9,7 @@ import socket
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -66,7 +66,7 @@ def load(
         tree = _read(file)
         plugins = tree.pop(PLUGIN, {})
         _check(tree, str(file))
-        for name, value in flat(tree):
+        for name, value in (*flat(tree), *((name, {}) for name in _bare(tree) if _is_entry(name))):
             merged[name], origins[name] = value, str(file)
     for name, value, variable in _from_environment(environment or {}):
         merged[name], origins[name] = value, f"environment {variable}"
@@ -82,6 +82,22 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _bare(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted names of tables that say nothing."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _bare(value, f"{prefix}{key}.") if value else (f"{prefix}{key}",)
+
+
+def _is_entry(section: str) -> bool:
+    """Whether a section is one of as many as there are, like a back end: then it counts without a key in it too."""
+    kind: Any = Options
+    for part in section.split("."):
+        entry = get_origin(kind) is dict
+        kind = get_args(kind)[1] if entry else get_type_hints(kind)[part]
+    return entry
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -111,12 +111,21 @@ def make_driver(config: Config, room: str, clock: Clock, installed: Plugins) -> 
 
 
 def make_volume_drivers(config: Config, clock: Clock, installed: Plugins) -> dict[str, VolumeDriver]:
-    """The drivers of this host's back ends by name; fake ones where the cloud is simulated."""
+    """The drivers of this host's back ends by name; fake ones where the cloud is simulated.
+
+    Raises ConfigError for two back ends at one place: each would take the other's volumes for its own.
+    """
     made: dict[str, VolumeDriver] = {}
+    taken: dict[str, str] = {}
     for name, options in config.options.volume.backends.items():
         driver = FAKE if config.options.simulate else options.driver
         cls = installed.load(plugins.drivers(VOLUME), driver, f"volume.backends.{name}.driver")
         made[name] = cls.configured(config, clock, name)
+        other = taken.setdefault(made[name].place, name)
+        if other != name:
+            raise ConfigError(
+                f"configuration: volume.backends.{name}: {made[name].place} is that of back end {other} already"
+            )
     return made
 
 

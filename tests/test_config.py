@@ -81,3 +81,20 @@ def test_a_plugin_has_a_section_of_its_own(tmp_path):
     assert 3 == loaded.section("none", PluginOptions).size
     with pytest.raises(ConfigError, match=r"\[plugin.bad\]: unknown option sizes"):
         loaded.section("bad", PluginOptions)
+
+
+def test_a_back_end_that_says_nothing_of_itself_is_one(tmp_path):
+    file = tmp_path / "m.toml"
+    file.write_text("[volume.backends.other]\n[volume.backends.file]\nreserved_percent = 5\n[network]\n")
+
+    options = config.load(file, {"MICRONOVA_NETWORK_MTU": "1450"}).options
+
+    assert {"other": 0, "file": 5} == {name: one.reserved_percent for name, one in options.volume.backends.items()}
+    assert 1450 == options.network.mtu
+
+
+def test_no_back_end_named_means_the_usual_one(tmp_path):
+    file = tmp_path / "m.toml"
+    file.write_text("[volume.backends]\n")
+
+    assert ["file"] == list(config.load(file, {}).options.volume.backends)

@@ -224,8 +224,7 @@ class Creates(Gathers, ComputeBase):
     def _row(
         self, tx: Tx, ctx: Context, prepared: Prepared, origin: Origin, which: tuple[str, int, int], decision: Decision
     ) -> Server:
-        asked, flavor, root = prepared.asked, origin.flavor, origin.root
-        id, index, count = which
+        asked, flavor, root, (id, index, count) = prepared.asked, origin.flavor, origin.root, which
         suffix = f"-{index + 1}" if count > 1 else ""
         name = asked.name + suffix
         placed = bool(decision.host)

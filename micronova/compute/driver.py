@@ -139,29 +139,35 @@ class VolumeMover(Protocol):
 
     The way: `follow_volume` until it says that all is there, `hold_volume`, and then, when whoever decides where the
     volume lies has written it down, `switch_volume`; or `unfollow_volume`. Repeating a call changes nothing.
+
+    `of` is the volume that the guest has, where `disk` is another one, which may be larger, that takes its place.
     """
 
-    async def follow_volume(self, id: str, disk: VolumeDisk) -> bool:
+    async def follow_volume(self, id: str, disk: VolumeDisk, of: str = "") -> bool:
         """The guest's volume is being copied to its new place; whether all that the guest wrote is there too by now.
 
         Once it is, all that the guest writes goes to both; true also for one that is there alone. Raises DriverError
         when the guest is off or has no such volume, the place can't be reached, or the copy failed.
         """
 
-    async def hold_volume(self, id: str, disk: VolumeDisk) -> None:
+    async def hold_volume(self, id: str, disk: VolumeDisk, of: str = "") -> None:
         """Both places hold the same for good: what the guest writes to the volume waits until the next call.
 
         True also for one that is in its new place alone. Raises Rejected when it is not followed or not all is there.
         """
 
-    async def switch_volume(self, id: str, disk: VolumeDisk) -> None:
+    async def switch_volume(self, id: str, disk: VolumeDisk, of: str = "") -> None:
         """The guest has the volume, which was held, in its new place alone, now and at its next start.
 
-        Raises DriverError when there is no such guest or it was not held.
+        Raises DriverError when there is no such guest or it was not held, Rejected when the guest goes on in its old
+        place and nothing of what it writes reaches the new one.
         """
 
     async def unfollow_volume(self, id: str, volume_id: str) -> None:
-        """The guest has the volume where it had it, alone, and goes on. One that nothing follows is no matter."""
+        """The guest has what it had before `volume_id` was to be there, alone, and goes on.
+
+        One that nothing follows is no matter.
+        """
 
 
 class FileSystems(Protocol):
@@ -276,6 +282,18 @@ def with_volume(spec: GuestSpec, disk: VolumeDisk) -> GuestSpec:
     else:
         volumes = (*spec.volumes, disk)
     return _fitting(msgspec.structs.replace(spec, volumes=volumes))
+
+
+def with_volume_instead(spec: GuestSpec, disk: VolumeDisk, of: str) -> GuestSpec:
+    """The description with this disk in the place of that of volume `of`, if it has one; "" means the disk's own.
+
+    Raises Rejected when it would be one too many.
+    """
+    if not of or all(other.volume_id != of for other in spec.volumes):
+        return with_volume(spec, disk)
+    kept = without_volume(spec, disk.volume_id).volumes
+    volumes = tuple(disk if other.volume_id == of else other for other in kept)
+    return msgspec.structs.replace(spec, volumes=volumes)
 
 
 def without_volume(spec: GuestSpec, volume_id: str) -> GuestSpec:

@@ -5,6 +5,7 @@ power.py    start, stop, pause        rebuild.py    a new guest for the same ser
 removal.py  the end of a server       changes.py    names, locks, metadata, tags
 interfaces.py, volumes.py  one more, one less
 moves.py    volumes that change their place  stillness.py  guests that hold still
+swaps.py    disks that become other volumes
 boot_volumes.py  what a server begins with
 reconcile.py  rows and guests of this host in agreement
 repair.py   one server examined and mended
@@ -25,6 +26,7 @@ from micronova.compute.repair import Repairs
 from micronova.compute.security_groups import Groups
 from micronova.compute.show import Beside
 from micronova.compute.stillness import Stills
+from micronova.compute.swaps import Swaps
 from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import BadRequest, NotFound, WrongState
@@ -56,7 +58,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-class ComputeManager(Repairs, Moves, Stills, Interfaces, Changes, Groups):
+class ComputeManager(Repairs, Moves, Swaps, Stills, Interfaces, Changes, Groups):
     """Servers, from request to removal."""
 
     # -- one server

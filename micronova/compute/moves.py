@@ -8,7 +8,7 @@ from micronova.compute.driver import VolumeDisk
 from micronova.compute.volumes import Attaches
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.errors import NotFound
+from micronova.errors import NotFound, Rejected
 from micronova.manager import Step, remote, task
 from micronova.tasks import Task
 from micronova.volume.contract import Moving
@@ -74,13 +74,22 @@ class Moves(Attaches):
         await self.volumes.moved(ctx, move, disk.connection)
 
     async def agree_disk(self, ctx: Context, id: str, move: Moving) -> None:
-        """The end of a change, and its undo: the guest has the volume where its row says that it lies, and goes on."""
+        """The end of a change, and its undo: the guest has the volume where its row says that it lies, and goes on.
+
+        Raises Rejected when the guest kept the old place: the row says so by then.
+        """
         try:
             lies = await self.volumes.lies(ctx, move)
         except NotFound:
             lies = False
         if lies:
-            await self.driver.switch_volume(id, await self.connected(ctx, move.attachment_id))
+            disk = await self.connected(ctx, move.attachment_id)
+            try:
+                await self.driver.switch_volume(id, disk)
+            except Rejected:
+                # What it writes from now on is in the old place alone.
+                await self.volumes.stayed(ctx, move, self._connector())
+                raise
         else:
             await self.driver.unfollow_volume(id, move.volume_id)
 

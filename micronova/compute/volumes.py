@@ -13,11 +13,10 @@ import msgspec
 from micronova.compute import db, disks
 from micronova.compute.db import Server
 from micronova.compute.driver import GuestFacts
-from micronova.compute.policies import SWAP
 from micronova.compute.power import Powers
 from micronova.context import Context
 from micronova.db import Tx
-from micronova.errors import BadRequest, Conflict, Error, NotFound, WrongState
+from micronova.errors import BadRequest, Error, NotFound, WrongState
 from micronova.manager import Step, task
 from micronova.tasks import Task
 from micronova.volume.contract import AttachRequest, BootVolume, Grown
@@ -127,35 +126,6 @@ class Attaches(Powers):
                 self.disks.change(tx, disk.id, delete_on_termination=bool(said["delete_on_termination"]))
 
         await self.db.write(apply, ctx, why="changed by request")
-
-    async def may_swap(self, ctx: Context, id: str) -> None:
-        """Return when the caller may say that a disk of the server is another volume. Raises NotFound, Forbidden."""
-
-        def look(tx: Tx) -> None:
-            self.owned(tx, ctx, id, "servers:show")
-            self.policy.require(ctx, SWAP)
-
-        await self.db.read(look)
-
-    async def swap_volume(self, ctx: Context, id: str, volume_id: str, new_id: str) -> None:
-        """Always refused: where a volume lies is changed by the volume room alone, which tells compute so (moves.py).
-
-        Raises NotFound, Forbidden, BadRequest for a new volume that is none, Conflict.
-        """
-
-        def look(tx: Tx) -> None:
-            old = self.disks.look(tx, ctx, volume_id)
-            if not old.migration_status:
-                raise Conflict(f"volume {volume_id} is not migrating; this api should only be called by Cinder")
-            try:
-                self.disks.look(tx, ctx, new_id)
-            except NotFound as err:
-                raise BadRequest(str(err)) from err
-            self.disk_of(tx, self.changeable(tx, ctx, id, "servers:show", "swap_volume"), volume_id)
-            raise BadRequest(f"Invalid volume: volume {volume_id} keeps its id when it moves, as it does now.")
-
-        await self.may_swap(ctx, id)
-        await self.db.read(look)
 
     # -- on the host
 

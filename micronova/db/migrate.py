@@ -22,7 +22,7 @@ from micronova.errors import ConfigError
 from micronova.plugins import Plugins
 from micronova.schema import metadata
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration in migrations/versions."""
 VERSION_TABLE = "alembic_version"
 EXISTS = {

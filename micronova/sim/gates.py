@@ -256,14 +256,14 @@ class GatedCompute(DriverGate):
     async def extend_volume(self, id: str, volume_id: str, size_gib: int) -> None:
         await self._do("extend_volume", lambda: self._driver.extend_volume(id, volume_id, size_gib))
 
-    async def follow_volume(self, id: str, disk: VolumeDisk) -> bool:
-        return await self._do("follow_volume", lambda: self._driver.follow_volume(id, disk))
+    async def follow_volume(self, id: str, disk: VolumeDisk, of: str = "") -> bool:
+        return await self._do("follow_volume", lambda: self._driver.follow_volume(id, disk, of))
 
-    async def hold_volume(self, id: str, disk: VolumeDisk) -> None:
-        await self._do("hold_volume", lambda: self._driver.hold_volume(id, disk))
+    async def hold_volume(self, id: str, disk: VolumeDisk, of: str = "") -> None:
+        await self._do("hold_volume", lambda: self._driver.hold_volume(id, disk, of))
 
-    async def switch_volume(self, id: str, disk: VolumeDisk) -> None:
-        await self._do("switch_volume", lambda: self._driver.switch_volume(id, disk))
+    async def switch_volume(self, id: str, disk: VolumeDisk, of: str = "") -> None:
+        await self._do("switch_volume", lambda: self._driver.switch_volume(id, disk, of))
 
     async def unfollow_volume(self, id: str, volume_id: str) -> None:
         await self._do("unfollow_volume", lambda: self._driver.unfollow_volume(id, volume_id))

@@ -44,6 +44,7 @@ class GatedVolumes(DriverGate):
     def __init__(self, driver: FakeVolumeDriver, copies: Copies, folder: Path, outside: tuple[Life, Weather]) -> None:
         super().__init__(*outside)
         self.capabilities = driver.capabilities
+        self.place = driver.place
         self._driver = driver
         self._copies = copies
         self._folder = folder

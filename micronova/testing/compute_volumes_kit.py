@@ -91,6 +91,26 @@ class VolumeConformance:
         assert "running" == (await bench.driver.inspect(ONE)).power
         await bench.driver.unfollow_volume(ONE, disk.volume_id)
         assert await bench.driver.follow_volume(ONE, place)
+        await self._becomes_another(bench, disk.volume_id)
+
+    async def _becomes_another(self, bench: ComputeBench, of: str) -> None:
+        """The running guest's disk becomes another volume, after it was to stay what it was."""
+        other = await bench.volume(3)
+        await _followed(bench, other, of)
+        for _ in range(2):
+            await bench.driver.unfollow_volume(ONE, other.volume_id)
+        with pytest.raises(Rejected):
+            await bench.driver.hold_volume(ONE, other, of)
+        assert (of,) == (await bench.driver.inspect(ONE)).volumes
+
+        await _followed(bench, other, of)
+        for _ in range(2):
+            await bench.driver.hold_volume(ONE, other, of)
+        for _ in range(2):
+            await bench.driver.switch_volume(ONE, other, of)
+            assert await bench.driver.follow_volume(ONE, other, of)
+
+        assert (other.volume_id,) == (await bench.driver.inspect(ONE)).volumes
 
     async def test_a_volume_that_shall_stay_stays_where_it_was(self, bench: ComputeBench) -> None:
         disk, place = await bench.volume(1), await _elsewhere(bench)
@@ -135,9 +155,9 @@ async def _elsewhere(bench: ComputeBench) -> VolumeDisk:
     return msgspec.structs.replace(first, connection=other.connection)
 
 
-async def _followed(bench: ComputeBench, place: VolumeDisk) -> None:
+async def _followed(bench: ComputeBench, place: VolumeDisk, of: str = "") -> None:
     for _ in range(600):
-        if await bench.driver.follow_volume(ONE, place):
+        if await bench.driver.follow_volume(ONE, place, of):
             return
         await asyncio.sleep(0.1)
     raise AssertionError("the volume was not copied in a minute")

@@ -192,12 +192,8 @@ class Attachments(VolumeBase):
         if row.status not in allowed:
             raise WrongState(f"Invalid volume: Attachment {id} is {row.status}.", id=id)
         volume = db.get_volume(tx, row.volume_id)
-        if status == states.DETACHING and volume.status == states.RETYPING:
-            raise WrongState(
-                f"Invalid volume: Volume {volume.id} status must be in-use to detach, but current status is: "
-                f"{volume.status}.",
-                id=volume.id,
-            )
+        if status == states.DETACHING and (volume.status == states.RETYPING or db.replaced(tx, [id])):
+            raise states.not_in_use(volume.id, volume.status)
         row = self.touch(tx, row, status=status)
         self.settle_status(tx, db.get_volume(tx, row.volume_id))
         self._unwatch(tx, id)

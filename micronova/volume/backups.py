@@ -1,7 +1,5 @@
 """Backups: a volume's data kept elsewhere, whole or what changed since the last; and volumes made of them again."""
 
-import base64
-import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +8,7 @@ import msgspec
 
 from micronova.context import Context
 from micronova.db import Database, Tx
-from micronova.errors import BadRequest, DriverError, Error, NotFound, WrongState
+from micronova.errors import BadRequest, DriverError, Error, NotFound, Rejected, WrongState
 from micronova.image.manager import ImageManager
 from micronova.manager import Runtime, remote, task
 from micronova.policy import Policy
@@ -81,7 +79,7 @@ class Backups(Copies, Volumes):
         """
 
         def record(tx: Tx) -> Backup:
-            volume = self.owned(tx, ctx, asked.volume_id, "backup:create")
+            volume, moment = self.owned(tx, ctx, asked.volume_id, "backup:create"), tx.now
             self.refuse_encrypted(volume, "A backup")
             if asked.snapshot_id is not None:
                 snapshot = self.owned_snapshot(tx, ctx, asked.snapshot_id, "volume:get_snapshot")
@@ -89,6 +87,7 @@ class Backups(Copies, Volumes):
                 if snapshot.volume_id != volume.id:
                     text = f"Volume {volume.id} does not match with snapshot.volume_id {snapshot.volume_id}."
                     raise BadRequest(f"Invalid volume: {text}")
+                moment = snapshot.created_at
             else:
                 states.check("back up in use" if asked.force else "back up", "volume", volume.id, volume.status)
             more = {"backups": 1, "backup_gigabytes": volume.size_gib}
@@ -96,7 +95,8 @@ class Backups(Copies, Volumes):
             parent = self._parent(tx, ctx, volume) if asked.incremental else None
             if asked.incremental and parent is None:
                 raise BadRequest("Invalid backup: No backups available to do an incremental backup.")
-            backup = tx.insert(self._new(tx, ctx, asked, volume, parent))
+            row = msgspec.structs.replace(self._new(tx, ctx, asked, volume, parent), data_timestamp=moment)
+            backup = tx.insert(row)
             if asked.snapshot_id is None:
                 self.touch(tx, volume, status=states.BACKING_UP, previous_status=volume.status)
             self.on(volume.host).keep.record(tx, ctx, volume.id, backup.id)
@@ -165,14 +165,14 @@ class Backups(Copies, Volumes):
 
         await self.db.write(finish, ctx, why="its data are in the store")
         # Somebody may have given it up meanwhile, and forgotten what was there then.
-        await self._forget_pieces(ctx, backup.location)
+        await self.forget_pieces(ctx, backup.location)
 
     async def settle_keep(self, ctx: Context, volume_id: str, id: str, err: Error) -> None:
         """The backup could not be made: it says so, and nothing of it is kept, or will be when the store is back."""
         await self._fail(ctx, id, states.CREATING, states.ERROR, err)
         await self._rest_kept(ctx, volume_id, "as it was")
         row = await self.db.read(lambda tx: tx.first(Backup, id=id))
-        await self._forget_pieces(ctx, id, row.host if row is not None else self.host)
+        await self.forget_pieces(ctx, id, row.host if row is not None else self.host)
 
     async def _rest_kept(self, ctx: Context, volume_id: str, why: str) -> None:
         await self.db.write(lambda tx: self.rest_kept(tx, volume_id), ctx, why=why)
@@ -183,7 +183,7 @@ class Backups(Copies, Volumes):
         if making <= 1 and tx.first(Volume, id=volume_id) is not None:
             self.rest(tx, volume_id, states.BACKING_UP)
 
-    async def _forget_pieces(self, ctx: Context, location: str, host: str = "") -> None:
+    async def forget_pieces(self, ctx: Context, location: str, host: str = "") -> None:
         """Nothing is in the host's store under a name that no good backup has; while it is away it is tried again."""
         try:
             if self.store.shared or host in ("", self.host):
@@ -210,36 +210,6 @@ class Backups(Copies, Volumes):
                 tx.change(now, status=new, fail_reason=reason, updated_at=tx.now)
 
         await self.db.write(write, ctx, why=f"backup: {told(err)}")
-
-    async def settle_superseded(self, ctx: Context, volume: Volume) -> None:
-        """What was being made of a removed volume, or of it elsewhere, is settled: backups, images, a copy."""
-        methods = ("keep", "bring_back", "send", "move", "fetch", "take_back")
-
-        def settle(tx: Tx) -> list[Task]:
-            cut = tx.find(Task, resource=f"volume:{volume.id}", cancelled=True, method=methods)
-            for one in cut:
-                row = tx.first(Backup, id=str(one.arguments[1]))
-                if row is not None and row.status == states.CREATING:
-                    tx.change(row, status=states.ERROR, fail_reason="Its volume was removed.", updated_at=tx.now)
-                elif row is not None and row.status == RESTORING:
-                    tx.change(row, status=states.AVAILABLE, updated_at=tx.now)
-            return cut
-
-        for one in await self.db.write(settle, ctx, why="its volume is being removed"):
-            other = str(one.arguments[1])
-            if one.method == "move":
-                await self.remove_elsewhere(volume)
-            elif one.method == "fetch":
-                _, host, backend, _, name = (str(word) for word in one.arguments)
-                await self.abandon(ctx, volume, host, backend, name)
-            elif one.method == "take_back":
-                await self.driver_of(volume).remove_export(other)
-            elif one.method == "keep":
-                await self._forget_pieces(ctx, other)
-            elif one.method == "send":
-                with contextlib.suppress(NotFound):
-                    if (await self.image.get(ctx, other)).status != "active":
-                        await self.image.delete(ctx, other)
 
     # -- looked at and changed
 
@@ -314,14 +284,15 @@ class Backups(Copies, Volumes):
         """Forget the backup's data, then its row. Safe to repeat."""
         row, shared = await self.db.read(lambda tx: (get_backup(tx, id), _shared(tx, id)))
         if row.service not in ("", self.store.name):
-            raise DriverError("the backup is in another store than the one this host has now", id=id)
+            raise Rejected("the backup is in another store than the one this host has now", id=id)
         if not shared:
             await self.store.remove(row.location)
 
         def forget(tx: Tx) -> None:
-            row = tx.first(Backup, id=id)
-            if row is not None:
-                tx.delete(row)
+            tx.delete(get_backup(tx, id))
+            if shared and not tx.count(Backup, location=row.location):
+                # The others were forgotten meanwhile, and left the pieces to this one.
+                self.on(self.host).clear.record(tx, ctx, row.location)
 
         await self.db.write(forget, ctx, why="its data are gone")
 
@@ -413,39 +384,6 @@ class Backups(Copies, Volumes):
     async def read_piece(self, ctx: Context, id: str, piece: str, offset: int) -> bytes:
         """Some bytes of a piece that this host keeps, b"" behind its end. Raises DriverError."""
         return (await self.store.get(id, piece))[offset : offset + SLICE]
-
-    # -- records that outlive this cloud
-
-    async def export_record(self, ctx: Context, id: str) -> tuple[str, str]:
-        """The backup's record as a text to be kept elsewhere: (service, text). Raises NotFound, WrongState."""
-
-        def look(tx: Tx) -> Backup:
-            row = self.owned_backup(tx, ctx, id, "backup:export-import")
-            states.check("restore backup", "backup", id, row.status)
-            return row
-
-        row = await self.db.read(look)
-        return row.service, base64.b64encode(msgspec.json.encode(row)).decode()
-
-    async def import_record(self, ctx: Context, service: str, text: str) -> Backup:
-        """The backup of a record is known again. Raises BadRequest when it is none, WrongState when it is known."""
-        try:
-            told_row = msgspec.json.decode(base64.b64decode(text, validate=True), type=Backup)
-        except (ValueError, msgspec.DecodeError) as err:
-            raise BadRequest("Invalid input received: Can't parse backup record.") from err
-        if service != self.store.name:
-            raise BadRequest(f"Invalid input received: No backup service {service}.")
-
-        def record(tx: Tx) -> Backup:
-            self.require(ctx, "backup:backup-import", ctx.project_id)
-            if tx.first(Backup, id=told_row.id) is not None:
-                raise WrongState(f"Invalid backup: Backup {told_row.id} already exists.")
-            fresh = msgspec.structs.replace(
-                told_row, revision=1, project_id=ctx.project_id, user_id=ctx.user_id, created_at=tx.now
-            )
-            return tx.insert(fresh)
-
-        return await self.db.write(record, ctx, why="imported by an administrator")
 
 
 def get_backup(tx: Tx, id: str) -> Backup:

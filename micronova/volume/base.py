@@ -149,12 +149,14 @@ class VolumeBase(Manager):
         """Give a volume that is only attached or not the status that its attachments make."""
         if volume.status not in states.FOLLOWS_ATTACHMENTS:
             return volume
-        status = states.of_attachments(row.status for row in db.attachments_of(tx, volume.id))
+        status = self.rest_status(tx, volume)
         return volume if status == volume.status else self.touch(tx, volume, status=status)
 
     def rest_status(self, tx: Tx, volume: Volume) -> str:
         """What the volume's status is when nothing is being done with it."""
-        return states.of_attachments(row.status for row in db.attachments_of(tx, volume.id))
+        rows = db.attachments_of(tx, volume.id)
+        leaving = db.replaced(tx, [row.id for row in rows if row.status == states.ATTACHED])
+        return states.of_attachments(states.of_attachment(row.status, leaving=row.id in leaving) for row in rows)
 
     def snapshot_settled(self, tx: Tx, snapshot: Snapshot) -> None:
         """A snapshot was taken, has failed or is gone; groups.py says what that means for its group snapshot."""

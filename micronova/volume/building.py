@@ -1,5 +1,6 @@
 """What becomes of a volume on its back end: made with its data, and removed. Tasks of the host that has it."""
 
+import asyncio
 import contextlib
 import logging
 from abc import ABC, abstractmethod
@@ -10,6 +11,7 @@ from micronova.context import Context
 from micronova.db import Tx
 from micronova.errors import DriverError, Error, NotFound
 from micronova.manager import remote, task
+from micronova.tasks import Task
 from micronova.volume import db, states
 from micronova.volume.base import VolumeBase, told
 from micronova.volume.db import Placement, Transfer, Volume, VolumeType
@@ -20,6 +22,7 @@ LONG = 6 * 3600
 """Seconds for what copies data."""
 UNFINISHED = (states.CREATING, states.DOWNLOADING)
 KEY_BITS = 256
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0
 
 
 class Building(VolumeBase, ABC):
@@ -137,6 +140,7 @@ class Building(VolumeBase, ABC):
         volume = await self.db.read(lambda tx: db.get_volume(tx, id))
         driver = self.driver_of(volume)
         await self.settle_superseded(ctx, volume)
+        await self._taken_together(id)
         attachments, snapshots = await self.db.read(lambda tx: (db.attachments_of(tx, id), db.snapshots_of(tx, id)))
         for attachment in attachments:
             await driver.remove_export(attachment.id)
@@ -147,9 +151,25 @@ class Building(VolumeBase, ABC):
             await self.keys.remove(volume.encryption_key_id)
         await self.db.write(lambda tx: self.forget(tx, db.get_volume(tx, id)), ctx, why="removed from its back end")
 
+    async def _taken_together(self, id: str) -> None:
+        """No snapshot of the volume is being taken with those of its group, which is the task of another resource.
+
+        One that has not begun leaves out what is being deleted.
+        """
+
+        def taking(tx: Tx) -> int:
+            shots = {row.group_snapshot_id for row in db.snapshots_of(tx, id) if row.group_snapshot_id is not None}
+            tasks = [f"group_snapshot:{shot}" for shot in shots]
+            return tx.count(Task, resource=tasks, open=True, state="running") if tasks else 0
+
+        pause = _FIRST_PAUSE
+        while await self.db.read(taking):
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 1.5)
+
     @abstractmethod
     async def settle_superseded(self, ctx: Context, volume: Volume) -> None:
-        """What the removal of a volume cut short is settled; backups.py says how."""
+        """What the removal of a volume cut short is settled; cut_short.py says how."""
 
     async def settle_scrap(self, ctx: Context, id: str, err: Error) -> None:
         """The volume could not be removed: it says so."""

@@ -109,6 +109,20 @@ class Grown(msgspec.Struct, frozen=True, kw_only=True):
     size_gib: int
 
 
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """A move between two back ends of a host: the volume's back end, type and name there, after and before.
+
+    The names differ, so that what is removed at the end is never the volume, wherever the back ends keep it.
+    """
+
+    backend: str
+    type_id: str
+    name: str
+    old_backend: str
+    old_type_id: str
+    old_name: str
+
+
 class Moving(msgspec.Struct, frozen=True, kw_only=True):
     """An attached volume that is to lie on another back end of its host; the guest of `server_id` on `host` has it."""
 
@@ -116,8 +130,17 @@ class Moving(msgspec.Struct, frozen=True, kw_only=True):
     volume_id: str
     server_id: str
     host: str
-    backend: str
-    type_id: str
+    way: Way
+
+
+class Swap(msgspec.Struct, frozen=True, kw_only=True):
+    """A server's disk that is to be another volume: the attachments, which have the same look, and their volumes."""
+
+    server_id: str
+    old_id: str
+    old_volume_id: str
+    new_id: str
+    new_volume_id: str
 
 
 class Stillness(msgspec.Struct, frozen=True, kw_only=True):

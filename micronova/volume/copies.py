@@ -12,15 +12,17 @@ from micronova.manager import task
 from micronova.volume import db, pools, states
 from micronova.volume.base import told
 from micronova.volume.choice import Choice, Wanted
+from micronova.volume.contract import Way
 from micronova.volume.db import Volume, VolumeType
 from micronova.volume.driver import FromFile, FromVolume, VolumeSpec
 from micronova.volume.journeys import Journeys
-from micronova.volume.moves import MIGRATING
+from micronova.volume.moves import COMPLETING, DONE, GIVEN_UP, MIGRATING, back
 from micronova.volume.scratch import pieces
-from micronova.volume.types import is_multiattach
 
 LOG = logging.getLogger(__name__)
 LONG = 6 * 3600
+_ENDED = {MIGRATING: GIVEN_UP, COMPLETING: DONE}
+"""What a migration came to, by what was told of it last; clients wait for these words."""
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +114,8 @@ class Copies(Journeys):
         """What gave the volume this status is over: it is as its attachments make it. Raises NotFound."""
         now = db.get_volume(tx, id)
         if now.status == status:
-            self.touch(tx, now, status=self.rest_status(tx, now), migration_status=None)
+            told = _ENDED.get(now.migration_status or "", now.migration_status)
+            self.touch(tx, now, status=self.rest_status(tx, now), migration_status=told)
 
     # -- to another back end
 
@@ -139,7 +142,15 @@ class Copies(Journeys):
             self.record_journey(tx, ctx, volume, chosen, type_id)
             return
         self.touch(tx, volume, status=states.RETYPING, previous_status=volume.status, migration_status=MIGRATING)
-        self.on(volume.host).move.record(tx, ctx, volume.id, chosen.backend, type_id)
+        way = Way(
+            backend=chosen.backend,
+            type_id=type_id,
+            name=self.clock.new_id(),
+            old_backend=volume.backend,
+            old_type_id=volume.type_id,
+            old_name=volume.driver_name,
+        )
+        self.on(volume.host).move.record(tx, ctx, volume.id, way)
 
     def _others(self, tx: Tx, volume: Volume) -> tuple[str, ...]:
         """The pools that the volume as it is could move to: of its own host, and of others when they can read it."""
@@ -164,58 +175,75 @@ class Copies(Journeys):
         await self.db.write(write, ctx, why="migrated by request")
 
     @task(deadline=LONG, resource="volume", failed="settle_move")
-    async def move(self, ctx: Context, id: str, backend: str, type_id: str) -> None:
+    async def move(self, ctx: Context, id: str, way: Way) -> None:
         """Bring the volume's data to another back end of this host, then forget where they were. Safe to repeat.
 
         The volume's copy there has a name of its own: it counts when the row names it.
         """
         volume = await self.db.read(lambda tx: db.get_volume(tx, id))
         if volume.status != states.RETYPING:
+            await self._stay(ctx, id, way)
             return
-        target = self.drivers.get(backend)
+        target = self.drivers.get(way.backend)
         if target is None:
-            raise DriverError(f"this host has no back end {backend}", id=id)
+            raise DriverError(f"this host has no back end {way.backend}", id=id)
         if await self.db.read(lambda tx: db.attachments_of(tx, id)):
-            await self.follow(ctx, volume, backend, type_id)
-        elif volume.backend != backend:
+            await self.follow(ctx, volume, way)
+        elif volume.driver_name != way.name:
             self.refuse_encrypted(volume, "A move while nobody uses them")
-            old = self.driver_of(volume)
             async with self.copy_file(f"move-{id}") as path:
-                await old.copy_out(FromVolume(volume.driver_name), str(path), "raw")
-                await target.remove(volume.driver_name)
+                await self.driver_of(volume).copy_out(FromVolume(volume.driver_name), str(path), "raw")
+                await target.remove(way.name)
                 source = FromFile(str(path), "raw")
-                await target.ensure(VolumeSpec(name=volume.driver_name, size_gib=volume.size_gib, source=source))
-            await self._moved(ctx, id, backend, type_id)
-        await self.remove_elsewhere(await self.db.read(lambda tx: db.get_volume(tx, id)))
+                await target.ensure(VolumeSpec(name=way.name, size_gib=volume.size_gib, source=source))
+            await self._moved(ctx, id, way)
+        await self.remove_other(await self.db.read(lambda tx: db.get_volume(tx, id)), way)
         await self._rest(ctx, id, states.RETYPING, "it lies on its new back end alone")
 
-    async def remove_elsewhere(self, volume: Volume) -> None:
-        """Of the volume nothing is on this host's back ends but the one that its row names. Safe to repeat."""
-        for name, driver in self.drivers.items():
-            if (self.host, name) != (volume.host, volume.backend):
-                for export in (await driver.list()).exports:
-                    if export.volume == volume.driver_name:
-                        await driver.remove_export(export.id)
-                await driver.remove(volume.driver_name)
+    async def remove_other(self, volume: Volume, way: Way) -> None:
+        """At the ends of the way is nothing but what the volume's row names. Safe to repeat. Raises DriverError."""
+        for end in (way, back(way)):
+            driver = self.drivers.get(end.backend)
+            if driver is None or end.name == volume.driver_name:
+                continue
+            for export in (await driver.list()).exports:
+                if export.volume == end.name:
+                    await driver.remove_export(export.id)
+            await driver.remove(end.name)
 
-    async def _moved(self, ctx: Context, id: str, backend: str, type_id: str) -> None:
+    async def _moved(self, ctx: Context, id: str, way: Way) -> None:
         def write(tx: Tx) -> None:
             now = db.get_volume(tx, id)
-            if now.status == states.RETYPING:
-                found = tx.first(VolumeType, id=type_id)
-                self.touch(tx, now, backend=backend, type_id=type_id, multiattach=is_multiattach(found))
+            if not self.is_called_off(tx, now):
+                self.lay(tx, now, way, DONE)
 
         await self.db.write(write, ctx, why="its data are on the new back end")
 
-    async def settle_move(self, ctx: Context, id: str, backend: str, type_id: str, err: Error) -> None:
-        """The volume lies where its row says, and nothing of it is elsewhere."""
-        await self.stop_following(ctx, id, backend, type_id)
+    async def _stay(self, ctx: Context, id: str, way: Way) -> bool:
+        """The volume lies where its row says, nothing of it is at the other end of the way: returns True.
+
+        False when its guest may write to the other end still: then both are kept.
+        """
+        await self.stop_following(ctx, id, way)
         volume = await self.db.read(lambda tx: db.get_volume(tx, id))
-        if volume.host == self.host:
-            await self.remove_elsewhere(volume)
+        if volume.migration_status == COMPLETING:
+            return False
+        await self.remove_other(volume, way)
+        return True
+
+    async def settle_move(self, ctx: Context, id: str, way: Way, err: Error) -> None:
+        """The volume lies where its row says, and nothing of it is elsewhere.
+
+        One that its guest did not let go of in time is in error, and kept in both places.
+        """
+        alone = await self._stay(ctx, id, way)
 
         def write(tx: Tx) -> None:
+            volume = db.get_volume(tx, id)
             text = f"migrate volume:{told(err)}"
+            if not alone and volume.status == states.RETYPING:
+                self.touch(tx, volume, status=states.ERROR)
+                text = "migrate volume:Its server did not let go of the place that it had before; both are kept."
             self.tell(tx, ctx, ("VOLUME", id, volume.project_id), "010_001", text)
 
         await self.db.write(write, ctx, why=f"could not move: {told(err)}")

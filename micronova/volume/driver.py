@@ -220,6 +220,8 @@ class BlockDriver(Protocol):
     """Volumes of one back end on this host. Failures are DriverError, NoSpace, Rejected (repeating can't help)."""
 
     capabilities: Capabilities
+    place: str
+    """Where volumes lie: the same words for back ends that would find each other's, other words for all others."""
 
     async def init_host(self) -> None:
         """Find out what there is, clean up what a crash left half made, and serve the exports that existed again.

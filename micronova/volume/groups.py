@@ -252,7 +252,8 @@ class Groups(Volumes, Snapshots):
         driver = self.driver_of(taking[0][1])
         if not isinstance(driver, GroupDriver):
             raise Rejected("this back end can't take consistent group snapshots")
-        async with self.stilled(ctx, *(of for _, of in taking)) as moment:
+        ids = [row.id for row, _ in taking]
+        async with self.stilled(ctx, *(of for _, of in taking), taking=ids) as moment:
             facts = await driver.ensure_group_snapshot([SnapshotSpec(row.id, of.driver_name) for row, of in taking])
         sizes = {one.name: one.size_gib for one in facts}
 

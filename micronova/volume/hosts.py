@@ -18,15 +18,26 @@ from micronova.volume import db, pools, states
 from micronova.volume.copies import Copies
 from micronova.volume.db import Attachment, Pool, Snapshot, Volume
 from micronova.volume.driver import GIB, ExportSpec, Inventory, VolumeDriver
-from micronova.volume.journeys import FETCH, LEAVE
+from micronova.volume.journeys import FETCH, LEAVE, MOVE
+from micronova.volume.moves import COMPLETING, way_of
 
 LOG = logging.getLogger(__name__)
 RESTING = (states.AVAILABLE, states.IN_USE, states.RESERVED, states.ATTACHING, states.DETACHING)
+UNMEASURED = (states.ERROR_EXTENDING, states.ERROR_DELETING)
+"""Statuses of volumes that may have grown without anybody having heard of it."""
 EXPORTED = (states.ATTACHING, states.ATTACHED, states.DETACHING, states.ERROR_DETACHING)
 
 
 _NAMED = {FETCH: (4,), LEAVE: (2,)}
 """Which argument of a task names what a volume is on a back end on its way to or from another host."""
+
+
+def _on_the_way(task: Task) -> set[str]:
+    """What the volume that the task moves is on back ends on its way."""
+    if task.method == MOVE:
+        way = way_of(task)
+        return {way.name, way.old_name} if way is not None else set()
+    return {str(task.arguments[at]) for at in _NAMED.get(task.method, ())}
 
 
 class Rows:
@@ -39,9 +50,12 @@ class Rows:
         self.attachments = {row.id: row for row in tx.find(Attachment, volume_id=ids)} if ids else {}
         open_tasks = tx.find(Task, topic=pools.TOPIC, open=True)
         self.moving = {row.driver_name for row in tx.find(Volume, host=host, status=states.RETYPING)}
-        self.moving |= {str(task.arguments[at]) for task in open_tasks for at in _NAMED.get(task.method, ())}
+        self.moving |= {name for task in open_tasks for name in _on_the_way(task)}
         """Volumes that come here from another back end, or have just left: what is of them here is their move's."""
-        self.busy = {task.resource.partition(":")[2] for task in open_tasks}
+        torn = [row.id for row in tx.find(Volume, host=host, migration_status=COMPLETING)]
+        self.leaving = {row.id for row in tx.find(Attachment, volume_id=torn)} if torn else set()
+        """Attachments whose guests may have their volumes on another back end than the rows say."""
+        self.busy = {task.resource.removeprefix("volume:") for task in open_tasks}
 
 
 class Hosts(Copies):
@@ -151,7 +165,7 @@ class Hosts(Copies):
         """Exports without an attachment go. Volumes and snapshots without a row stay: they are told by `audit`."""
         for export in there.exports:
             attachment = rows.attachments.get(export.id)
-            if export.volume in rows.moving:
+            if export.volume in rows.moving or export.id in rows.leaving:
                 continue
             if attachment is None or (attachment.status not in EXPORTED and attachment.host == ""):
                 LOG.warning("export %s belongs to no attachment: it is removed", export.id)
@@ -182,10 +196,10 @@ class Hosts(Copies):
             await self._store_connection(ctx, row, connection)
 
     async def _learn_sizes(self, ctx: Context, there: Inventory, rows: Rows) -> None:
-        """Volumes that could not grow, as far as was known, have the size that they have."""
+        """Volumes that could not grow, as far as was known, or be removed meanwhile, have the size that they have."""
         sizes = {found.name: found.size_gib for found in there.volumes}
         for row in rows.volumes.values():
-            if row.status != states.ERROR_EXTENDING or not row.growing_gib or row.id in rows.busy:
+            if row.status not in UNMEASURED or not row.growing_gib or row.id in rows.busy:
                 continue
             size_gib = sizes.get(row.driver_name, row.size_gib)
             learn = partial(self._learn_size, volume=row, size_gib=size_gib)
@@ -293,7 +307,7 @@ def differences(name: str, there: Inventory, rows: Rows) -> list[str]:
         if snapshot.name not in rows.snapshots:
             found.append(f"back end {name} has a snapshot {snapshot.name} that belongs to nobody")
     for export in there.exports:
-        if export.id not in rows.attachments and export.volume not in rows.moving:
+        if export.id not in rows.attachments and export.id not in rows.leaving and export.volume not in rows.moving:
             found.append(f"back end {name} has an export {export.id} that belongs to no attachment")
     for row in rows.volumes.values():
         if row.status in RESTING and row.driver_name not in names and row.id not in rows.busy:

@@ -28,7 +28,7 @@ from micronova.volume.types import is_multiattach
 
 LOG = logging.getLogger(__name__)
 LONG, WEEK = 6 * 3600, 7 * 24 * 3600
-FETCH, LEAVE = "fetch", "leave"
+FETCH, LEAVE, MOVE = "fetch", "leave", "move"
 
 
 class Journeys(Moves):
@@ -41,6 +41,11 @@ class Journeys(Moves):
         can = self.capabilities(tx, volume)
         used = volume.status != states.AVAILABLE or db.attachments_of(tx, volume.id)
         return not used and (can.remote or can.shared)
+
+    def is_called_off(self, tx: Tx, volume: Volume) -> bool:
+        """Whether the volume shall not move any more, or later, by another task: what was copied may be old by then."""
+        moves = tx.count(Task, resource=f"volume:{volume.id}", method=(FETCH, MOVE), open=True, cancelled=False)
+        return volume.status != states.RETYPING or moves > 1 or bool(db.attachments_of(tx, volume.id))
 
     def record_journey(self, tx: Tx, ctx: Context, volume: Volume, chosen: Choice, type_id: str) -> None:
         """Have the volume fetched by the chosen host. Raises WrongState when it can't be."""
@@ -84,8 +89,7 @@ class Journeys(Moves):
     def _arrive(self, tx: Tx, ctx: Context, id: str, backend: str, type_id: str, name: str) -> None:
         """The row says that the volume lies here; what is in the old place goes."""
         before = db.get_volume(tx, id)
-        others = tx.count(Task, resource=f"volume:{id}", method=(FETCH, "move"), open=True, cancelled=False) - 1
-        if before.status != states.RETYPING or others > 0 or db.attachments_of(tx, id):
+        if self.is_called_off(tx, before):
             raise Rejected("somebody said meanwhile that the volume does not move", id=id)
         place = {"host": self.host, "backend": backend, "driver_name": name}
         kind = {"type_id": type_id, "multiattach": is_multiattach(tx.first(VolumeType, id=type_id))}

@@ -10,6 +10,7 @@ from micronova.volume import db, pools, quota, states
 from micronova.volume.base import VolumeBase, told
 from micronova.volume.db import Pool, Volume
 from micronova.volume.driver import check_name
+from micronova.volume.hosts import Rows
 from micronova.volume.types import is_multiattach
 
 LET_GO = "volume-"
@@ -99,6 +100,8 @@ class Managed(VolumeBase):
             raise DriverError(f"there is no volume {source_name}", id=id)
         if await self.db.read(lambda tx: tx.count(Volume, driver_name=source_name, host=self.host)):
             raise WrongState("the volume is managed already", id=id)
+        if source_name in (await self.db.read(lambda tx: Rows(tx, self.host, volume.backend))).moving:
+            raise WrongState("the volume is one that comes here or has just left", id=id)
         facts = await driver.rename(source_name, volume.driver_name)
 
         def finish(tx: Tx) -> None:
@@ -162,15 +165,17 @@ class Managed(VolumeBase):
 
     @remote(wait=30)
     async def list_backend(self, ctx: Context, backend: str) -> list[Manageable]:
-        """What a back end of this host has, ours or not."""
+        """What a back end of this host has, ours or not; nothing of volumes that come here or have just left."""
         driver = self.drivers.get(backend)
         if driver is None:
             raise NotFound(f"Service {backend} could not be found.")
         there = await driver.list()
         names = [found.name for found in there.volumes]
         rows = await self.db.read(lambda tx: tx.find(Volume, driver_name=names) if names else [])
+        moving = (await self.db.read(lambda tx: Rows(tx, self.host, backend))).moving
         ours = {row.driver_name: row.id for row in rows}
         return [
             Manageable(name=found.name, size_gib=found.size_gib, volume_id=ours.get(found.name))
             for found in there.volumes
+            if found.name in ours or found.name not in moving
         ]

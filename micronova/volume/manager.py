@@ -3,7 +3,8 @@
 volumes.py      requests to rows            building.py   rows to volumes, and the end
 snapshots.py    taken, kept, gone back to   attachments.py, legacy.py   who uses a volume now
 changes.py      size, type, marks           copies.py     to images, to other back ends
-backups.py      kept elsewhere              groups.py     many together
+backups.py, backup_records.py   kept elsewhere
+cut_short.py    given up with it            groups.py     many together
 transfers.py    to another project          managed.py    taken over, let go
 hosts.py        this host's back ends and their rows in agreement
 repair.py       one of them examined and mended
@@ -14,13 +15,16 @@ from typing import Any
 
 from micronova.context import Context
 from micronova.db import Database, Tx
+from micronova.db.journal import Entry
 from micronova.errors import Conflict, NotFound
 from micronova.image.manager import ImageManager
 from micronova.manager import Runtime, periodic
 from micronova.policy import Policy
 from micronova.tasks import Task
 from micronova.volume import story
+from micronova.volume.backup_records import BackupRecords
 from micronova.volume.backup_store import BackupStore
+from micronova.volume.cut_short import CutShort
 from micronova.volume.db import Message, Placement, Volume
 from micronova.volume.driver import VolumeDriver
 from micronova.volume.group_types import GroupTypes
@@ -33,7 +37,7 @@ from micronova.volume.repair import Repairs
 from micronova.volume.transfers import Transfers
 
 
-class VolumeManager(Repairs, LegacyAttachments, Transfers):
+class VolumeManager(Repairs, BackupRecords, CutShort, LegacyAttachments, Transfers):
     """Volumes, snapshots, attachments, backups and groups, and what of them is real on this host."""
 
     def __init__(
@@ -59,6 +63,19 @@ class VolumeManager(Repairs, LegacyAttachments, Transfers):
         self.messages = Messages(self.db)
 
     # -- told to administrators
+
+    def count_by_status(self, tx: Tx) -> dict[str, int]:
+        """Volumes of the whole cloud by the status that clients see."""
+        counts: dict[str, int] = {}
+        for volume in tx.find(Volume):
+            counts[volume.status] = counts.get(volume.status, 0) + 1
+        return counts
+
+    def ids_by_name(self, tx: Tx, name: str) -> list[str]:
+        """Ids of volumes called `name`, those that are gone included: these behind, the latest last."""
+        alive = [volume.id for volume in tx.find(Volume, name=name, order=(("id", True),))]
+        removed = tx.find(Entry, table_name=Volume.TABLE, op="delete", order=(("seq", True),))
+        return [*alive, *(entry.row_id for entry in removed if entry.before.get("name") == name)]
 
     async def explain(self, ctx: Context, name_or_id: str) -> dict[str, Any]:
         """Why a volume lies where it does, or nowhere: choices, failures, tasks; `lines` tell it to a person.

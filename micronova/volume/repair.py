@@ -12,11 +12,14 @@ from micronova.repair import WAKE, Examination, Finding, late, wake
 from micronova.tasks import Task
 from micronova.volume import db, pools, states, symptoms
 from micronova.volume.backups import Backups, get_backup
+from micronova.volume.contract import Way
 from micronova.volume.db import Attachment, Backup, Pool, Snapshot, Volume
 from micronova.volume.driver import Inventory
 from micronova.volume.groups import Groups
 from micronova.volume.hosts import Hosts, Rows
+from micronova.volume.journeys import MOVE
 from micronova.volume.managed import Managed
+from micronova.volume.moves import back, way_of
 from micronova.volume.symptoms import Seen
 
 WHY = "mended by request"
@@ -51,10 +54,11 @@ class Repairs(Backups, Groups, Hosts, Managed):
         attachments, snapshots = db.attachments_of(tx, id), db.snapshots_of(tx, id)
         about = [f"volume:{id}"]
         for row in attachments:
-            about += [f"attachment:{row.id}", f"expiry:{row.id}", f"server:{row.server_id}"]
+            about += [f"attachment:{row.id}", f"expiry:{row.id}", f"swap:{row.id}", f"server:{row.server_id}"]
         about += [f"group_snapshot:{one.group_snapshot_id}" for one in snapshots if one.group_snapshot_id]
         tasks = tx.find(Task, resource=about, open=True, cancelled=False, order=(("seq", True),))
-        return Seen(volume=volume, attachments=attachments, snapshots=snapshots, tasks=tasks)
+        leaving = db.replaced(tx, [row.id for row in attachments])
+        return Seen(volume=volume, attachments=attachments, snapshots=snapshots, tasks=tasks, leaving=leaving)
 
     async def _examine_volume(self, ctx: Context, seen: Seen) -> list[Finding]:
         volume, down = seen.volume, self.runtime.config.options.service.down_seconds
@@ -197,7 +201,7 @@ class Repairs(Backups, Groups, Hosts, Managed):
                 self.touch(tx, volume, status=states.EXTENDING, previous_status=volume.status)
                 host.grow.record(tx, ctx, volume.id, volume.size_gib)
             case symptoms.STAY:
-                host.move.record(tx, ctx, volume.id, volume.backend, volume.type_id)
+                host.move.record(tx, ctx, volume.id, self._way_gone(tx, volume))
             case symptoms.REVERT:
                 snapshot = next(
                     row for row in db.snapshots_of(tx, volume.id) if row.status == states.SNAPSHOT_RESTORING
@@ -205,6 +209,16 @@ class Repairs(Backups, Groups, Hosts, Managed):
                 host.put_back.record(tx, ctx, volume.id, snapshot.id)
             case symptoms.LET_GO:
                 host.let_go.record(tx, ctx, volume.id)
+
+    def _way_gone(self, tx: Tx, volume: Volume) -> Way:
+        """The latest way of the volume, as one that ends where it lies; a way from nowhere when none is known."""
+        order = (("seq", False),)
+        last = tx.first(Task, resource=f"volume:{volume.id}", method=MOVE, topic=self.topic, order=order)
+        way = way_of(last) if last is not None else None
+        if way is not None and volume.driver_name in (way.name, way.old_name):
+            return way if volume.driver_name == way.name else back(way)
+        place = {"backend": volume.backend, "type_id": volume.type_id, "name": volume.driver_name}
+        return Way(**place, old_backend="", old_type_id="", old_name="")
 
     def _mend_snapshot(self, tx: Tx, ctx: Context, finding: Finding) -> None:
         row = db.get_snapshot(tx, finding.id)

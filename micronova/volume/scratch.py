@@ -16,7 +16,8 @@ class CopyFile:
         self._path = path
 
     async def __aenter__(self) -> Path:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Tools make files that everybody may read: nobody else of the host gets to them.
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path.unlink(missing_ok=True)
         return self._path
 

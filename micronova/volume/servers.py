@@ -15,6 +15,7 @@ from micronova.volume import db, states
 from micronova.volume.contract import AttachmentInfo, AttachRequest, BootVolume, NewBootVolume
 from micronova.volume.db import Attachment, Volume
 from micronova.volume.manager import VolumeManager
+from micronova.volume.swaps import Swaps
 from micronova.volume.volumes import NewVolume
 
 UNFINISHED = (states.CREATING, states.DOWNLOADING)
@@ -39,6 +40,7 @@ class ServerDisks:
 
     def __init__(self, volumes: VolumeManager) -> None:
         self._volumes = volumes
+        self.swaps = Swaps(volumes)
 
     # -- looked at
 
@@ -135,7 +137,8 @@ class ServerDisks:
         if not volume.host:
             self._volumes.forget(tx, volume)
         elif volume.status != states.DELETING:
-            self._volumes.touch(tx, volume, status=states.DELETING, previous_status=volume.status)
+            ending = {"status": states.DELETING, "previous_status": volume.status, "migration_status": None}
+            self._volumes.touch(tx, volume, **ending)
             self._volumes.on(volume.host).scrap.record(tx, ctx, volume_id)
         return True
 

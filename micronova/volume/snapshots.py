@@ -156,7 +156,7 @@ class Snapshots(Stillness):
         volume, snapshot = await self.db.read(lambda tx: (db.get_volume(tx, volume_id), db.get_snapshot(tx, id)))
         if snapshot.status != states.CREATING:
             return
-        async with self.stilled(ctx, volume) as moment:
+        async with self.stilled(ctx, volume, taking=[id]) as moment:
             facts = await self.driver_of(volume).ensure_snapshot(SnapshotSpec(id, volume.driver_name))
 
         def finish(tx: Tx) -> None:

@@ -130,6 +130,18 @@ def check(action: str, what: str, id: str, status: str) -> None:
         )
 
 
+def not_in_use(id: str, status: str) -> WrongState:
+    """Why the volume can't be detached now."""
+    return WrongState(
+        f"Invalid volume: Volume {id} status must be in-use to detach, but current status is: {status}.", id=id
+    )
+
+
+def of_attachment(status: str, *, leaving: bool) -> str:
+    """What an attachment counts as; `leaving`: another is about to take its place."""
+    return DETACHING if leaving and status == ATTACHED else status
+
+
 def of_attachments(statuses: Iterable[str]) -> str:
     """A volume's status as its attachments make it: the first of in-use, attaching, detaching, reserved, available."""
     found = set(statuses)

@@ -4,7 +4,7 @@ Every passing status has a task that owns it; where there is none, what was aske
 the row says what is known.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -51,18 +51,26 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     attachments: Sequence[Attachment] = ()
     snapshots: Sequence[Snapshot] = ()
     tasks: Sequence[Task] = ()
+    leaving: frozenset[str] = frozenset()
+    """Attachments whose place another is about to take."""
 
     def owner(self, id: str) -> Task | None:
         """The task that does something about the volume, snapshot or attachment of this id."""
-        return next(
-            (task for task in self.tasks if id == task.resource.partition(":")[2] or id in task.arguments), None
-        )
+        return next((task for task in self.tasks if id == task.resource.partition(":")[2] or id in _named(task)), None)
+
+
+def _named(task: Task) -> list[object]:
+    """What the task was given, one by one."""
+    values = [value.values() if isinstance(value, Mapping) else (value,) for value in task.arguments]
+    return [one for several in values for one in several]
 
 
 def of_volume(seen: Seen) -> list[Finding]:
     """What the volume's row alone, with its tasks and attachments, has wrong."""
     volume, status = seen.volume, seen.volume.status
-    rest = states.of_attachments(row.status for row in seen.attachments)
+    rest = states.of_attachments(
+        states.of_attachment(row.status, leaving=row.id in seen.leaving) for row in seen.attachments
+    )
     if status in states.TRANSIENT:
         return [] if seen.owner(volume.id) else [_unowned(seen, rest)]
     if status in _TROUBLED:

@@ -6,6 +6,7 @@ from compute.test_server_volumes import SLOW, all_tasks, attach, host_of, now
 
 from micronova.errors import DriverError, Rejected
 from micronova.volume.db import Message, Snapshot
+from micronova.volume.driver import SnapshotFacts, SnapshotSpec
 from micronova.volume.snapshots import NewSnapshot
 
 AGENT = {"hw_qemu_guest_agent": "yes"}
@@ -69,6 +70,25 @@ async def test_an_agent_that_does_not_answer_is_told_of(one: ServerWorld, kind: 
     assert {"mine": "1", "quiesced": "no"} == snapshot.metadata
 
 
+async def test_what_was_taken_of_a_restless_guest_is_not_called_quiesced_by_a_later_try(
+    one: ServerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, volume, host = await used(one, AGENT)
+    take = host.disks.ensure_snapshot
+
+    async def take_silently(spec: SnapshotSpec) -> SnapshotFacts:
+        await take(spec)
+        monkeypatch.undo()
+        raise DriverError("its answer was lost")
+
+    monkeypatch.setattr(host.disks, "ensure_snapshot", take_silently)
+    host.driver.refuse("no answer", operation="freeze")
+
+    snapshot = await taken(one, volume)
+
+    assert {"mine": "1", "quiesced": "no"} == snapshot.metadata
+
+
 async def test_a_guest_that_went_on_too_early_is_told_of(one: ServerWorld) -> None:
     id, volume, host = await used(one, AGENT)
     host.disks.slow(0.3, operation="ensure_snapshot")
@@ -93,6 +113,32 @@ async def test_where_stillness_is_required_there_is_no_snapshot_without_it(one: 
     (told,) = await one.db.read(lambda tx: tx.find(Message, resource_id=refused.id))
     assert "could not be frozen, which its image requires: no answer" in told.text
     assert [still.id] == [one.name for one in (await host.disks.list()).snapshots]
+
+
+async def test_where_stillness_is_required_it_is_required_to_the_end(one: ServerWorld) -> None:
+    id, volume, host = await used(one, STRICT)
+    host.disks.slow(0.3, operation="ensure_snapshot")
+    made = await one.api.volume.create_snapshot(MEMBER, NewSnapshot(volume_id=volume, force=True))
+
+    async def thawed() -> bool:
+        return await host.driver.thaw(id)
+
+    await one.wait(thawed, bool)
+
+    assert "error" == (await until_taken(one, made.id, "error")).status
+
+
+async def test_a_guest_holds_still_for_each_of_its_volumes_in_turn(one: ServerWorld) -> None:
+    id, first, host = await used(one, STRICT)
+    second = await one.new_volume()
+    await attach(one, id, second)
+    await one.until_volume(second, "in-use")
+    host.disks.slow(0.1, operation="ensure_snapshot")
+
+    asked = [NewSnapshot(volume_id=volume, force=True) for volume in (first, second)]
+    made = [await one.api.volume.create_snapshot(MEMBER, each) for each in asked]
+
+    assert ["yes", "yes"] == [(await until_taken(one, each.id)).metadata["quiesced"] for each in made]
 
 
 async def test_a_guest_that_is_off_holds_still_by_itself(one: ServerWorld) -> None:

@@ -28,7 +28,8 @@ done
 turn=100000
 while :; do
     turn=$((turn + 1))
-    echo "$turn" | dd of=$dev bs=512 seek=$((turn % 1000)) conv=notrunc,fsync 2>/dev/null && echo "turn $turn."
+    echo "$turn" | dd of=$dev bs=512 seek=$((turn % 1000)) conv=notrunc,fsync 2>/dev/null &&
+        echo "turn $turn. sectors $(cat /sys/block/$(basename $dev)/size)."
 done
 """
 AGENT = r"""#!/bin/sh
@@ -64,15 +65,15 @@ done
 """
 
 
-def place(bench: QemuBench, name: str) -> tuple[pathlib.Path, VolumeDisk]:
+def place(bench: QemuBench, name: str, number: int = 1, size: int = SIZE) -> tuple[pathlib.Path, VolumeDisk]:
     """A file, and the volume as it is reached there."""
     path = bench.state / "volumes" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"")
     with path.open("r+b") as file:
-        file.truncate(SIZE)
+        file.truncate(size)
     path.chmod(0o666)
-    return path, VolumeDisk(volume_id=volume_id(1), connection=FileConnection(path=str(path)))
+    return path, VolumeDisk(volume_id=volume_id(number), connection=FileConnection(path=str(path)))
 
 
 async def newer(bench: QemuBench, pattern: str, than: int) -> int:
@@ -86,9 +87,9 @@ async def newer(bench: QemuBench, pattern: str, than: int) -> int:
     raise AssertionError(f"the guest told no {pattern} greater than {than}: {text}")
 
 
-async def followed(bench: QemuBench, disk: VolumeDisk) -> None:
+async def followed(bench: QemuBench, disk: VolumeDisk, of: str = "") -> None:
     for _ in range(900):
-        if await bench.driver.follow_volume(ONE, disk):
+        if await bench.driver.follow_volume(ONE, disk, of):
             return
         await asyncio.sleep(0.1)
     raise AssertionError("not all of the volume came to its new place")
@@ -124,8 +125,42 @@ async def test_nothing_is_lost_of_what_a_guest_writes_while_its_volume_moves(ben
 
     assert left == last_turn(old)
     assert last_turn(new) >= told > left
-    turns = {int(found) for found in re.findall(rb"1\d{5}", new.read_bytes())}
-    assert set(range(100001, told + 1)) <= turns
+    assert set(range(100001, told + 1)) <= turns_of(new)
+    await swapped_for_a_larger_one(bench, new, first.volume_id)
+
+
+async def swapped_for_a_larger_one(bench: QemuBench, old: pathlib.Path, of: str) -> None:
+    """The same guest's disk becomes another volume; the one that it was can be attached and taken away again."""
+    path, larger = place(bench, "larger.raw", number=2, size=2 * SIZE)
+    await followed(bench, larger, of)
+    await bench.driver.unfollow_volume(ONE, larger.volume_id)
+    begun = await newer(bench, "turn", last_turn(old))
+    await followed(bench, larger, of)
+    await newer(bench, "turn", begun + 2)
+
+    await bench.driver.hold_volume(ONE, larger, of)
+    await bench.reopen()
+    await bench.driver.init_host()
+    assert old.read_bytes() == path.read_bytes()[:SIZE]
+    left = last_turn(old)
+    for _ in range(2):
+        await bench.driver.switch_volume(ONE, larger, of)
+    told = await newer(bench, "turn", left + 5)
+    again = VolumeDisk(volume_id=of, connection=FileConnection(path=str(old)))
+    await bench.driver.attach_volume(ONE, again)
+    both = (await bench.driver.inspect(ONE)).volumes
+    await bench.driver.detach_volume(ONE, of)
+
+    assert left == last_turn(old)
+    assert set(range(100001, told + 1)) <= turns_of(path)
+    assert 2 * SIZE // 512 == await newer(bench, "sectors", SIZE // 512)
+    assert (larger.volume_id, of) == both
+    assert (larger.volume_id,) == (await bench.driver.inspect(ONE)).volumes
+    assert await newer(bench, "turn", told + 2) <= last_turn(path)
+
+
+def turns_of(path: pathlib.Path) -> set[int]:
+    return {int(found) for found in re.findall(rb"1\d{5}", path.read_bytes())}
 
 
 async def test_a_guest_with_an_agent_holds_still_and_goes_on_whoever_dies(bench: QemuBench) -> None:

@@ -171,10 +171,12 @@ def test_what_a_guest_wrote_on_a_volume_stays_there(own: Volumes) -> None:
     again = Volumes(own.cloud)
     again.reaches(data, "in-use")
     assert again.volume(data)["os-vol-host-attr:host"] == place
-    assert len(find_processes("qemu-storage-daemon", data)) == 1
+    moved = again.volume(data)["os-vol-mig-status-attr:name_id"]
+    assert find_processes("qemu-storage-daemon", data) == []
+    assert len(find_processes("qemu-storage-daemon", moved)) == 1
     assert find_processes("qemu-system", server) == [guest]
     again.detach(server, data)
-    assert find_processes("qemu-storage-daemon", data) == []
+    assert find_processes("qemu-storage-daemon", moved) == []
     again.lost(server, data)
     again.attach(server, data)
     back, third = sums(again, server, data, 2, 2 * GIB // 512)

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import msgspec
 import pytest
 from volume.volume_world import ADMIN, ALICE
 
@@ -12,6 +13,7 @@ from micronova.volume.backups import NewBackup
 from micronova.volume.changes import Reset
 from micronova.volume.db import Backup
 from micronova.volume.drivers.backup_file import FileBackupStore
+from micronova.volume.scratch import CopyFile
 from micronova.volume.snapshots import NewSnapshot
 
 
@@ -176,13 +178,16 @@ async def test_a_backup_is_not_removed_while_a_volume_is_made_from_it(world):
         await world.volumes.delete_backup(ALICE, backup.id)
 
 
-async def test_a_snapshot_is_backed_up_as_one_of_its_own_volume_only(world):
+async def test_a_snapshot_is_backed_up_as_one_of_its_own_volume_and_of_its_own_moment(world):
     volume, other = await world.volume(), await world.volume()
     shot = await world.volumes.create_snapshot(ALICE, NewSnapshot(volume_id=other.id))
     await world.when(lambda: world.snapshot_row(shot.id), lambda found: found.status == "available")
 
     with pytest.raises(BadRequest, match="does not match"):
         await world.volumes.back_up(ALICE, NewBackup(volume_id=volume.id, snapshot_id=shot.id))
+    backup = await kept(world, other, snapshot_id=shot.id)
+
+    assert shot.created_at == backup.data_timestamp
 
 
 async def test_a_project_builds_on_backups_of_its_own_only(world):
@@ -197,3 +202,28 @@ async def test_what_a_file_store_keeps_is_for_nobody_else_on_the_host(tmp_path):
     await FileBackupStore(tmp_path / "shared").put("backup", "00000000", b"data")
 
     assert 0 == (tmp_path / "shared" / "backup").stat().st_mode & 0o077
+
+
+async def test_copies_under_way_are_for_nobody_else_on_the_host(tmp_path):
+    async with CopyFile(tmp_path / "host" / "copy") as path:
+        assert 0 == path.parent.stat().st_mode & 0o077
+
+
+async def test_two_backups_of_the_same_pieces_that_are_removed_at_once_leave_none(world, monkeypatch):
+    manager, volume = world.hosts["h1"].volume, await world.volume()
+    both, write = asyncio.Barrier(2), manager.db.write
+
+    async def write_when_both_have_looked(fn, ctx, *, why):
+        if why == "its data are gone":
+            await both.wait()
+        return await write(fn, ctx, why=why)
+
+    monkeypatch.setattr(manager.db, "write", write_when_both_have_looked)
+    first = await one(world, (await kept(world, volume)).id)
+    twin = msgspec.structs.replace(first, id="twin", status="deleting")
+    await world.db.write(lambda tx: tx.insert(twin), ADMIN, why="test")
+
+    await asyncio.gather(manager.drop_backup(ADMIN, first.id), manager.drop_backup(ADMIN, "twin"))
+    await world.idle()
+
+    assert ([], []) == (await world.rows(Backup), await manager.store.backups())

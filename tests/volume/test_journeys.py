@@ -196,6 +196,22 @@ async def test_an_old_host_that_dies_meanwhile_is_waited_for(pair):
     await pair.when(lambda: places(pair), lambda found: found == place(moved))
 
 
+async def test_a_volume_that_is_lost_after_its_move_is_noticed_while_the_old_host_is_away(pair):
+    volume = await written(pair)
+    pair.hosts["h1"].drivers[volume.backend].refuse("remove", DriverError("not now"), times=1000)
+    await pair.volumes.migrate(ADMIN, volume.id, "h2@fast")
+    moved = await pair.when(lambda: pair.row(volume.id), lambda row: row.host == "h2")
+    await pair.hosts["h1"].stop()
+
+    pair.hosts["h2"].drivers["fast"].lose(moved.driver_name)
+    told = await pair.hosts["h2"].volume.audit(ADMIN)
+    await pair.hosts["h2"].volume.reconcile(ADMIN)
+
+    assert [f"volume {volume.id} is not on back end fast"] == told
+    assert "error" == (await pair.row(volume.id)).status
+    assert [True] == [task.open for task in await pair.rows(Task, method="leave")]
+
+
 async def test_an_old_host_that_is_away_at_the_end_tidies_up_when_it_is_back(pair):
     volume = await written(pair)
     pair.hosts["h1"].drivers[volume.backend].refuse("remove", DriverError("not now"), times=3)
@@ -339,3 +355,19 @@ async def test_a_move_that_was_called_off_does_not_arrive_in_the_name_of_another
     stayed = await pair.until(volume.id, "available")
     assert "h1" == stayed.host
     await pair.when(lambda: places(pair), lambda found: found == place(stayed))
+
+
+async def test_a_move_on_its_host_that_was_called_off_does_not_end_in_the_name_of_another(pair):
+    volume = await written(pair)
+    other = "fast" if volume.backend == "slow" else "slow"
+    pair.hosts["h1"].drivers[other].slow(0.3, operation="ensure")
+    await pair.volumes.migrate(ADMIN, volume.id, f"h1@{other}")
+    await pair.when(lambda: pair.rows(Task, method="move", state="running"), bool)
+    await pair.volumes.reset(ADMIN, volume.id, Reset(status="available", migration_status="none"))
+
+    await pair.volumes.migrate(ADMIN, volume.id, f"h1@{other}")
+    await pair.idle()
+
+    stayed = await pair.until(volume.id, "available")
+    assert (volume.backend, "error") == (stayed.backend, stayed.migration_status)
+    assert place(stayed) == await places(pair)

@@ -143,7 +143,7 @@ async def check(world):
     assert [] == await unowned(world)
     assert [] == await world.volumes.audit(ADMIN)
     attachments = {row.id: row for row in await world.rows(Attachment)}
-    volumes = {row.id: row for row in await world.rows(Volume)}
+    volumes = {row.driver_name: row for row in await world.rows(Volume)}
     for name, driver in world.hosts["h1"].drivers.items():
         there = await driver.list()
         assert {one.id for one in there.exports} <= set(attachments)

@@ -119,10 +119,7 @@ def read_create(body: CreateIn, version: Version) -> NewServer:
         raise BadRequest(f"The number of tags exceeded the per-server limit {MAX_TAGS}")
     image_ref = _image(said)
     devices = read_devices(said.block_device_mapping, said.block_device_mapping_v2, image_ref, version)
-    least = inputs.whole(said.min_count, "min_count", least=1)
-    most = least if said.max_count is UNSET else inputs.whole(said.max_count, "max_count", least=1)
-    if least > most:
-        raise BadRequest("min_count must be <= max_count")
+    least, most = _counts(said)
     zone, forced_host = read_zone(said.availability_zone)
     wanted_host = _wanted_host(said, forced_host)
     return NewServer(
@@ -150,6 +147,15 @@ def read_create(body: CreateIn, version: Version) -> NewServer:
         most=most,
         hints=body.hints or body.old_hints,
     )
+
+
+def _counts(said: ServerIn) -> tuple[int, int]:
+    """The fewest and the most servers that are wanted. Raises BadRequest."""
+    least = inputs.whole(said.min_count, "min_count", least=1)
+    most = least if said.max_count is UNSET else inputs.whole(said.max_count, "max_count", least=1)
+    if least > most:
+        raise BadRequest("min_count must be <= max_count")
+    return least, most
 
 
 def _wanted_host(said: ServerIn, forced_host: str) -> str:

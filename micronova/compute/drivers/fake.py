@@ -25,6 +25,7 @@ from micronova.compute.driver import (
     slots_taken,
     with_nic,
     with_volume,
+    with_volume_instead,
     without_nic,
     without_secrets,
     without_volume,
@@ -222,18 +223,18 @@ class FakeComputeDriver:
         if guest is not None and guest.power in ON:
             self._keep(msgspec.structs.replace(guest, sizes={**guest.sizes, volume_id: size_gib}))
 
-    async def follow_volume(self, id: str, disk: VolumeDisk) -> bool:
+    async def follow_volume(self, id: str, disk: VolumeDisk, of: str = "") -> bool:
         await self._pretend("follow_volume")
         guest = self._running(id)
         if disk in guest.spec.volumes or guest.followed.get(disk.volume_id) == disk:
             return True
-        if all(other.volume_id != disk.volume_id for other in guest.spec.volumes):
-            raise DriverError("the guest has no such volume", volume=disk.volume_id)
+        if all(other.volume_id != (of or disk.volume_id) for other in guest.spec.volumes):
+            raise DriverError("the guest has no such volume", volume=of or disk.volume_id)
         held = guest.held - {disk.volume_id}
         self._keep(msgspec.structs.replace(guest, followed={**guest.followed, disk.volume_id: disk}, held=held))
         return False
 
-    async def hold_volume(self, id: str, disk: VolumeDisk) -> None:
+    async def hold_volume(self, id: str, disk: VolumeDisk, of: str = "") -> None:
         await self._pretend("hold_volume")
         guest = self._running(id)
         if disk in guest.spec.volumes:
@@ -241,18 +242,18 @@ class FakeComputeDriver:
         if guest.followed.get(disk.volume_id) != disk:
             raise Rejected("the volume is not in its new place yet", id=id)
         if disk.volume_id not in guest.held:
-            old = next(other for other in guest.spec.volumes if other.volume_id == disk.volume_id)
+            old = next(other for other in guest.spec.volumes if other.volume_id == (of or disk.volume_id))
             self.mirror(old.connection, disk.connection)
         self._keep(msgspec.structs.replace(guest, held=guest.held | {disk.volume_id}))
 
-    async def switch_volume(self, id: str, disk: VolumeDisk) -> None:
+    async def switch_volume(self, id: str, disk: VolumeDisk, of: str = "") -> None:
         await self._pretend("switch_volume")
         guest = self._guests.get(id)
         if guest is None:
             raise DriverError("there is no such guest", id=id)
         if disk not in guest.spec.volumes and guest.power in ON and disk.volume_id not in guest.held:
             raise DriverError("the volume was not held", id=id)
-        spec = with_volume(guest.spec, disk)
+        spec = with_volume_instead(guest.spec, disk, of)
         self._keep(_unfollowed(msgspec.structs.replace(guest, spec=spec), disk.volume_id))
 
     async def unfollow_volume(self, id: str, volume_id: str) -> None:

@@ -22,7 +22,7 @@ def show_brief(request: Request, row: Volume) -> dict[str, Any]:
 
 def show_volume(request: Request, view: VolumeView, *, extended: bool = True) -> dict[str, Any]:
     """A volume; `extended`: with what the extensions add."""
-    row, version = view.row, request.version
+    row = view.row
     shown: dict[str, Any] = {
         "id": row.id,
         "status": row.status,
@@ -48,6 +48,12 @@ def show_volume(request: Request, view: VolumeView, *, extended: bool = True) ->
     }
     if extended:
         shown |= _extended(request, row)
+    return shown | _since(request, row)
+
+
+def _since(request: Request, row: Volume) -> dict[str, Any]:
+    """What microversions added to a volume."""
+    version, shown = request.version, dict[str, Any]()
     if version >= (3, 13):
         shown["group_id"] = row.group_id
     if version >= (3, 21) and request.ctx.is_admin:
@@ -83,7 +89,7 @@ def _extended(request: Request, row: Volume) -> dict[str, Any]:
     if request.ctx.is_admin:
         shown["os-vol-host-attr:host"] = pools.name_of(row.host, row.backend) if row.host else None
         shown["os-vol-mig-status-attr:migstat"] = row.migration_status
-        shown["os-vol-mig-status-attr:name_id"] = None
+        shown["os-vol-mig-status-attr:name_id"] = row.driver_name if row.driver_name not in ("", row.id) else None
     if row.image_metadata:
         shown["volume_image_metadata"] = row.image_metadata
     return shown

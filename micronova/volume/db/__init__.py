@@ -22,6 +22,7 @@ from micronova.volume.db.volumes import (
     get_snapshot,
     get_volume,
     promised,
+    replaced,
     snapshots_of,
     used_by_type,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "get_volume",
     "pools",
     "promised",
+    "replaced",
     "snapshots_of",
     "type_names",
     "used_by_type",

@@ -78,7 +78,8 @@ class Snapshot(Row, frozen=True, kw_only=True):
 class Attachment(Row, frozen=True, kw_only=True):
     """One use of a volume. `server_id` None: by something that is no server of ours, on `host`.
 
-    `connection` is how it is reached, with secrets; `asked` the connector as an API client gave it.
+    `connection` is how it is reached, with secrets; `asked` the connector as an API client gave it. `replaces` is the
+    attachment whose place at its server this one is about to take.
     """
 
     TABLE: ClassVar[str] = "volume_attachments"
@@ -95,6 +96,7 @@ class Attachment(Row, frozen=True, kw_only=True):
     tag: str | None = None
     boot_index: int | None = None
     delete_on_termination: bool = False
+    replaces: Annotated[str | None, INDEX] = None
     asked: dict[str, Any] | None = None
     connection: Annotated[Connection | None, SECRET] = None
     created_at: datetime
@@ -163,6 +165,11 @@ def get_attachment(tx: Tx, id: str) -> Attachment:
 def attachments_of(tx: Tx, volume_id: str) -> list[Attachment]:
     """A volume's attachments, oldest first."""
     return tx.find(Attachment, volume_id=volume_id, order=(("created_at", True),))
+
+
+def replaced(tx: Tx, ids: list[str]) -> frozenset[str]:
+    """Those of these attachments whose place another one is about to take."""
+    return frozenset(row.replaces for row in tx.find(Attachment, replaces=ids) if row.replaces) if ids else frozenset()
 
 
 def attachments_by_volume(tx: Tx, ids: list[str]) -> dict[str, list[Attachment]]:

@@ -66,6 +66,7 @@ class FakeVolumeDriver:
     ) -> None:
         self.capabilities = capabilities
         self.name = name
+        self.place = f"memory of {name}"
         self.capacity_gib = capacity_gib
         self.full = False
         """Whether whatever needs space is told that there is none."""

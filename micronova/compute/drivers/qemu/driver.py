@@ -215,18 +215,18 @@ class QemuDriver:
             if monitor is not None:
                 await qemu_volumes.extend(monitor, volume_id, size_gib)
 
-    async def follow_volume(self, id: str, disk: VolumeDisk) -> bool:
+    async def follow_volume(self, id: str, disk: VolumeDisk, of: str = "") -> bool:
         async with self._running(id) as folder:
-            return await qemu_moves.follow(self._monitor(folder), disk)
+            return await qemu_moves.follow(self._monitor(folder), disk, of)
 
-    async def hold_volume(self, id: str, disk: VolumeDisk) -> None:
+    async def hold_volume(self, id: str, disk: VolumeDisk, of: str = "") -> None:
         async with self._running(id) as folder:
             await qemu_moves.hold(self._monitor(folder), disk)
 
-    async def switch_volume(self, id: str, disk: VolumeDisk) -> None:
+    async def switch_volume(self, id: str, disk: VolumeDisk, of: str = "") -> None:
         folder = self._folder(id)
         async with self._changing(id):
-            await qemu_moves.switch(folder, await self._monitor_if_on(folder), disk)
+            await qemu_moves.switch(folder, await self._monitor_if_on(folder), disk, of)
 
     async def unfollow_volume(self, id: str, volume_id: str) -> None:
         folder = self._folder(id)

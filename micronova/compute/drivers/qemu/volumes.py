@@ -17,8 +17,10 @@ from micronova.volume.driver import RbdConnection
 
 GIB = 2**30
 _CONTROLLER = "scsi"
-_LAYERS = "pfcq"
+_LAYERS = "pfcqw"
 """How the names of a volume's nodes end, each with one that stands on those before it."""
+FILTER = "-m"
+"""How the name ends of what QEMU lays over a volume while it copies it, and takes away itself."""
 REACHING = 30
 """Seconds that QEMU has to connect with a volume."""
 _LETTING_GO = 30
@@ -47,7 +49,7 @@ async def detach(folder: GuestFolder, monitor: Monitor | None, volume_id: str) -
     """
     spec = folder.read_spec()
     if monitor is not None:
-        await slots.let_go(monitor, blocks.disk_name(volume_id), "volume")
+        await slots.let_go(monitor, await device_of(monitor, volume_id) or blocks.disk_name(volume_id), "volume")
         await cut(monitor, volume_id)
     qemu_folder.remember(folder, without_volume(spec, volume_id))
 
@@ -55,17 +57,39 @@ async def detach(folder: GuestFolder, monitor: Monitor | None, volume_id: str) -
 async def plug(monitor: Monitor, disk: VolumeDisk) -> None:
     """QEMU shows the volume to its guest; when that fails, nothing of it is left."""
     names = await slots.devices(monitor)
-    if blocks.disk_name(disk.volume_id) in names:
+    if await device_of(monitor, disk.volume_id):
         return
     # Half of it may be left from an attempt that was interrupted.
     await cut(monitor, disk.volume_id)
     try:
         await reach(monitor, disk)
         bus = await _bus(monitor, names, disk)
-        await monitor.ask("device_add", blocks.device(disk, bus, blocks.graph(disk).top()))
+        words = blocks.device(disk, bus, blocks.graph(disk).top())
+        await monitor.ask("device_add", {**words, "id": _free_name(names, str(words["id"]))})
     except DriverError:
         await cut(monitor, disk.volume_id)
         raise
+
+
+async def device_of(monitor: Monitor, volume_id: str) -> str:
+    """The name of the guest's disk that is this volume, "" for none: one whose volume was changed keeps its name."""
+    begin, own = blocks.prefix(volume_id), blocks.disk_name(volume_id)
+    for name in sorted(await slots.devices(monitor), key=lambda name: name != own):
+        if not name.startswith(blocks.disk_name("")):
+            continue
+        try:
+            node = str(await monitor.ask("qom-get", {"path": f"{slots.DEVICES}/{name}", "property": "drive"}))
+        except DriverError:
+            # It is being unplugged, or was in this moment.
+            node = ""
+        if node.startswith(begin) or (name == own and not node.startswith(blocks.prefix(""))):
+            return name
+    return ""
+
+
+def _free_name(names: list[str], own: str) -> str:
+    """What a new disk is called, whose own name another one may have kept."""
+    return next(name for name in (own, *(f"{own}-{turn}" for turn in range(1, len(names) + 2))) if name not in names)
 
 
 async def plug_all(monitor: Monitor, disks: Iterable[VolumeDisk]) -> None:
@@ -124,7 +148,8 @@ async def nodes(monitor: Monitor, volume_id: str) -> dict[str, int]:
     """The volume's nodes by name, with their sizes in bytes."""
     found = await monitor.ask("query-named-block-nodes", {"flat": True})
     begin, items = blocks.prefix(volume_id), found if isinstance(found, list) else []
-    return {item["node-name"]: item["image"]["virtual-size"] for item in items if item["node-name"].startswith(begin)}
+    sizes = {item["node-name"]: item["image"]["virtual-size"] for item in items}
+    return {name: size for name, size in sizes.items() if name.startswith(begin) and not name.endswith(FILTER)}
 
 
 async def cut(monitor: Monitor, volume_id: str, *, keep: str = "") -> None:

@@ -66,6 +66,7 @@ class FileVolumeDriver:
         """Nothing is touched before `init_host`."""
         self.options = options or FileOptions()
         self.capabilities = capabilities(self.options)
+        self.place = f"folder {folder.resolve()}"
         self._folder = folder
         self._clock = clock
         self._locks = Locks()

@@ -65,6 +65,7 @@ class LvmVolumeDriver:
         """Nothing is touched before `init_host`. Raises ConfigError."""
         self.options = options or LvmOptions()
         self.capabilities = capabilities(self.options)
+        self.place = f"thin pool {self.options.volume_group}/{self.options.thin_pool}"
         self._folder = folder
         self._place = place = host.place(folder, self.options)
         self._locks = Locks()
