@@ -38,12 +38,17 @@ class Timed:
 
     async def median(self, call: Callable[[int], Awaitable[object]]) -> float:
         """Milliseconds of the middle one of `call(0)`, `call(1)` …"""
-        took = []
+        return (await self.medians(call))[0]
+
+    async def medians(self, *calls: Callable[[int], Awaitable[object]]) -> list[float]:
+        """Milliseconds of the middle one of each, one of each by turns."""
+        took: list[list[float]] = [[] for _ in calls]
         for turn in range(self._turns):
-            begun = self._clock.monotonic()
-            await call(turn)
-            took.append((self._clock.monotonic() - begun) * 1e3)
-        return statistics.median(took)
+            for call, times in zip(calls, took, strict=True):
+                begun = self._clock.monotonic()
+                await call(turn)
+                times.append((self._clock.monotonic() - begun) * 1e3)
+        return [statistics.median(times) for times in took]
 
 
 async def _creation(driver: FileVolumeDriver, folder: Path, timed: Timed) -> list[Result]:
@@ -117,7 +122,7 @@ async def _writing(driver: FileVolumeDriver, folder: Path, timed: Timed, mib: in
         await _io(bare, "read 0 1M")
         for one in (ours, bare):
             await write(one)
-        speeds = [mib * 1e3 / await timed.median(lambda _, one=one: write(one)) for one in (ours, bare)]
+        speeds = [mib * 1e3 / took for took in await timed.medians(lambda _: write(ours), lambda _: write(bare))]
     finally:
         daemon.terminate()
         await daemon.wait()
@@ -146,7 +151,7 @@ async def _measure(folder: Path, *, quick: bool) -> list[Result]:
             *await _creation(driver, folder, timed),
             *await _many(driver, clock, 16 if quick else 100),
             *await _copies(driver, folder, timed, 16 if quick else 1024),
-            *await _writing(driver, folder, Timed(clock, 1 if quick else 5), 64 if quick else 512),
+            *await _writing(driver, folder, Timed(clock, 1 if quick else 9), 64 if quick else 512),
         ]
     finally:
         await driver.erase()
