@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from micronova.volume.driver import FromSnapshot, FromVolume, VolumeSpec, check_name
+
 
 class Locks:
     """A lock per name, there as long as somebody holds or wants it."""
@@ -22,6 +24,18 @@ class Locks:
                 self._users[name] = self._users.get(name, 0) + 1
                 stack.callback(self._leave, name)
                 await stack.enter_async_context(lock)
+            yield
+
+    @contextlib.asynccontextmanager
+    async def held_with_source(self, spec: VolumeSpec) -> AsyncIterator[None]:
+        """Nobody else changes the volume or the one it is made from. Raises Rejected for a source that can't be."""
+        match spec.source:
+            case FromVolume(name=name) | FromSnapshot(volume=name):
+                check_name(name)
+                names = {spec.name, name}
+            case _:
+                names = {spec.name}
+        async with self.held(*names):
             yield
 
     def _leave(self, name: str) -> None:

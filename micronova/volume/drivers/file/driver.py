@@ -11,7 +11,7 @@ import logging
 import os
 import pathlib
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import msgspec
@@ -189,7 +189,7 @@ class FileVolumeDriver:
 
     async def ensure(self, spec: VolumeSpec) -> VolumeFacts:
         check_spec(spec, self.capabilities)
-        async with self._held_with(spec):
+        async with self._locks.held_with_source(spec):
             record = await in_thread(self._records.volumes.find, spec.name)
             if record is None:
                 await self._admit()
@@ -206,18 +206,6 @@ class FileVolumeDriver:
             await in_thread(self._merging.collect, record.layer)
             raise
         return record
-
-    @contextlib.asynccontextmanager
-    async def _held_with(self, spec: VolumeSpec) -> AsyncIterator[None]:
-        """Nobody changes the volume or the one it is made from."""
-        match spec.source:
-            case FromVolume(name=name) | FromSnapshot(volume=name):
-                check_name(name)
-                names = {spec.name, name}
-            case _:
-                names = {spec.name}
-        async with self._locks.held(*names):
-            yield
 
     async def remove(self, name: str) -> None:
         check_name(name)

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import pathlib
 import shutil
-from collections.abc import AsyncIterator
 from typing import Self
 
 from micronova.clock import Clock
@@ -173,25 +172,13 @@ class LvmVolumeDriver:
 
     async def ensure(self, spec: VolumeSpec) -> VolumeFacts:
         check_spec(spec, self.capabilities)
-        async with self._held_with(spec):
+        async with self._locks.held_with_source(spec):
             there = await self._devices.look()
             if spec.name in there.volumes:
                 return _facts(spec.name, there.volumes[spec.name])
             self._admit(there)
             await self._making.volume(spec, there)
             return VolumeFacts(name=spec.name, size_gib=spec.size_gib)
-
-    @contextlib.asynccontextmanager
-    async def _held_with(self, spec: VolumeSpec) -> AsyncIterator[None]:
-        """Nobody changes the volume or the one it is made from."""
-        match spec.source:
-            case FromVolume(name=name) | FromSnapshot(volume=name):
-                check_name(name)
-                names = {spec.name, name}
-            case _:
-                names = {spec.name}
-        async with self._locks.held(*names):
-            yield
 
     async def remove(self, name: str) -> None:
         check_name(name)

@@ -11,7 +11,7 @@ import logging
 import pathlib
 import re
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 from micronova.clock import Clock
@@ -146,7 +146,7 @@ class RbdVolumeDriver:
         check_spec(spec, self.capabilities)
         if spec.encryption is not None:
             luks.check(spec.encryption)
-        async with self._held_with(spec):
+        async with self._locks.held_with_source(spec):
             if spec.source is None and spec.encryption is None and self._has_room():
                 await self._notes.complete(spec.name)
                 if await self._images.create(spec.name, spec.size_gib * GIB):
@@ -176,18 +176,6 @@ class RbdVolumeDriver:
         """Neither the image is there nor what is written down of it."""
         await self._images.discard(name, with_snapshots=True, cut_off=True)
         await self._notes.forget(name)
-
-    @contextlib.asynccontextmanager
-    async def _held_with(self, spec: VolumeSpec) -> AsyncIterator[None]:
-        """Nobody changes the volume or the one it is made from."""
-        match spec.source:
-            case FromVolume(name=name) | FromSnapshot(volume=name):
-                check_name(name)
-                names = {spec.name, name}
-            case _:
-                names = {spec.name}
-        async with self._locks.held(*names):
-            yield
 
     async def remove(self, name: str) -> None:
         check_name(name)
