@@ -1,6 +1,5 @@
 """Volumes in files with real users: daemons, sockets, TLS, writes going on while they are changed, deaths."""
 
-import asyncio
 import contextlib
 import os
 import pathlib
@@ -12,7 +11,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 import volume_certificates
-from volume_user import KIB, MIB, opened, use, words
+from volume_user import KIB, MIB, Writes, opened, use, words
 
 from micronova import command
 from micronova.clock import SystemClock
@@ -99,27 +98,13 @@ async def test_a_snapshot_in_use_has_what_was_acknowledged_and_nothing_later(
 ) -> None:
     await driver.ensure(volume_spec(1))
     connection = await driver.ensure_export(EXPORT)
-    done, under_way, enough = 0, asyncio.Event(), asyncio.Event()
-
-    async def write_on() -> None:
-        nonlocal done
-        for number in range(1, 1000):
-            await user.tell(f"write -P {number % 250 + 1} {number * 64}k 64k")
-            done = number
-            if number == 20:
-                under_way.set()
-            if enough.is_set():
-                return
-            await asyncio.sleep(0.002)
 
     async with opened(connection) as user:
-        writing = asyncio.ensure_future(write_on())
-        await under_way.wait()
-        before = done
-        await driver.ensure_snapshot(snapshot_spec(1, 1))
-        after = done
-        enough.set()
-        await writing
+        async with Writes(user).under_way() as writes:
+            before = writes.done
+            await driver.ensure_snapshot(snapshot_spec(1, 1))
+            after = writes.done
+        done = writes.done
 
     data = await copied(driver, FromSnapshot(snapshot_spec(1, 1).name, ONE), tmp_path / "copy")
     blocks = [data[number * 64 * KIB : (number + 1) * 64 * KIB] for number in range(1, 1000)]

@@ -11,7 +11,7 @@ import pytest
 from ceph_lab import CephLab
 from qemu_bench import REAL_GUESTS, QemuBench, boot_of, shown
 from rbd_bench import WATCH_DISK, bounded, driver_at, dumped, io, until_done, until_full, until_there, whole_blocks
-from volume_user import MIB, opened, use
+from volume_user import MIB, Writes, opened, use
 
 from micronova import command
 from micronova.compute.driver import VolumeDisk
@@ -110,26 +110,13 @@ async def test_a_snapshot_in_use_has_what_was_acknowledged_and_nothing_later(
 ) -> None:
     await driver.ensure(volume_spec(1))
     connection = await driver.ensure_export(EXPORT)
-    done, under_way, enough = 0, asyncio.Event(), asyncio.Event()
-
-    async def write_on() -> None:
-        nonlocal done
-        for number in range(1, 1000):
-            await user.tell(f"write -P {number % 250 + 1} {number * 64}k 64k")
-            done = number
-            if number == 20:
-                under_way.set()
-            if enough.is_set():
-                return
 
     async with opened(connection) as user:
-        writing = asyncio.ensure_future(write_on())
-        await under_way.wait()
-        before = done
-        await driver.ensure_snapshot(snapshot_spec(1, 1))
-        after = done
-        enough.set()
-        await writing
+        async with Writes(user).under_way() as writes:
+            before = writes.done
+            await driver.ensure_snapshot(snapshot_spec(1, 1))
+            after = writes.done
+        done = writes.done
         await driver.ensure(volume_spec(2, size_gib=2, source=FromVolume(ONE)))
         copy, read = tmp_path / "now", tmp_path / "read"
         await driver.copy_out(FromVolume(ONE), str(copy), "raw")

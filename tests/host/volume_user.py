@@ -93,3 +93,33 @@ async def opened(connection: Connection) -> AsyncIterator[User]:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+class Writes:
+    """A user who writes block after block of 64 KiB from the first on; `done` is the last that was acknowledged."""
+
+    def __init__(self, user: User) -> None:
+        self.done = 0
+        self._user = user
+        self._well_begun, self._enough = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def under_way(self) -> AsyncIterator["Writes"]:
+        """Writing goes on during the block, and has ended after it."""
+        writing = asyncio.ensure_future(self._write_on())
+        await self._well_begun.wait()
+        try:
+            yield self
+        finally:
+            self._enough.set()
+            await writing
+
+    async def _write_on(self) -> None:
+        for number in range(1, 1000):
+            await self._user.tell(f"write -P {number % 250 + 1} {number * 64}k 64k")
+            self.done = number
+            if number == 20:
+                self._well_begun.set()
+            if self._enough.is_set():
+                return
+            await asyncio.sleep(0.002)
